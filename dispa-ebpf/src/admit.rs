@@ -1,0 +1,89 @@
+//! Whether a connection to an intercepted destination is really redirected. Only hits come here.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{
+        bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_ktime_get_ns, bpf_setsockopt,
+    },
+    programs::SockAddrContext,
+};
+use dispa_common::{Counter, Event, HEARTBEAT_LIMIT_NS, Origin, OwnSocket, PROXY_PRIORITY};
+
+use crate::{context, maps};
+
+const SOL_SOCKET: i32 = 1;
+const SO_PRIORITY: i32 = 12;
+
+/// Runs the checks in order; the error is the outcome that passes the connection on.
+#[inline(always)]
+pub fn admit(ctx: &SockAddrContext) -> Result<(), Counter> {
+    let (heartbeat_ns, paused) = maps::control().ok_or(Counter::StaleHeartbeat)?;
+    if paused {
+        return Err(Counter::Paused);
+    }
+    // SAFETY: a helper that takes the context of this very program.
+    if unsafe { bpf_get_netns_cookie(ctx.as_ptr()) } != maps::netns_cookie() {
+        return Err(Counter::OtherNetns);
+    }
+    if context::bound_device(ctx) != 0 {
+        return Err(Counter::BoundDevice);
+    }
+    if is_own(ctx) || context::priority(ctx) == PROXY_PRIORITY {
+        return Err(Counter::OwnSocket);
+    }
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    if now_ns.wrapping_sub(heartbeat_ns) > HEARTBEAT_LIMIT_NS {
+        return Err(Counter::StaleHeartbeat);
+    }
+    Ok(())
+}
+
+/// Whether the socket is the daemon's. One that is gets [`PROXY_PRIORITY`], which tells another
+/// instance's program, next in the chain, what storage of ours cannot.
+#[inline(always)]
+fn is_own(ctx: &SockAddrContext) -> bool {
+    // SAFETY: `get_ptr_mut` passes the context's socket to the helper and checks nothing else.
+    let own = unsafe { maps::OWN_SOCKETS.get_ptr_mut(ctx) };
+    // SAFETY: storage of a socket we hold in the context lives at least as long as this program.
+    if own.is_null() || unsafe { (*own).flags } & OwnSocket::BYPASS == 0 {
+        return false;
+    }
+    let mut priority = PROXY_PRIORITY;
+    // A refusal leaves the socket own to us and unknown to others; there is nothing to do about it.
+    // SAFETY: the value is four bytes on this stack.
+    unsafe {
+        bpf_setsockopt(ctx.as_ptr(), SOL_SOCKET, SO_PRIORITY, (&raw mut priority).cast(), 4);
+    }
+    true
+}
+
+/// Counts the outcome of a hit and, while debug events are on, tells user space of it.
+#[inline(always)]
+pub fn record(ctx: &SockAddrContext, outcome: Counter, origin: Origin, slot: u32) {
+    maps::count(outcome);
+    if maps::events_on() {
+        emit(ctx, outcome, origin, slot);
+    }
+}
+
+#[inline(always)]
+fn emit(ctx: &SockAddrContext, outcome: Counter, origin: Origin, slot: u32) {
+    let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else {
+        maps::count(Counter::EventLost);
+        return;
+    };
+    entry.write(Event {
+        // SAFETY: helpers without arguments.
+        at_ns: unsafe { bpf_ktime_get_ns() },
+        // SAFETY: as above.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        process: ctx.tgid(),
+        user: ctx.uid(),
+        origin,
+        slot,
+        outcome: outcome as u32,
+        padding: 0,
+    });
+    entry.submit(0);
+}

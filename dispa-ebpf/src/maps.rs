@@ -1,0 +1,109 @@
+//! The maps and the read-only globals; `dispa_common` describes what each holds.
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::SkStorage,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use dispa_common::{
+    COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4, Destination6,
+    EVENT_RING_BYTES, Event, Origin, OwnSocket, SLOT_COUNT, SlotPrefix6,
+};
+
+const _: () = assert!(size_of::<Control>() == 16 && align_of::<Control>() == 8);
+const _: () = assert!(size_of::<OwnSocket>() == 8);
+const _: () = assert!(size_of::<Destination4>() == 8);
+const _: () = assert!(size_of::<Destination6>() == 20);
+const _: () = assert!(size_of::<Origin>() == 20);
+const _: () = assert!(size_of::<Event>() == 56);
+
+#[map]
+pub static DESTINATIONS4: HashMap<Destination4, u32> =
+    HashMap::with_max_entries(DESTINATION_COUNT, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static DESTINATIONS6: HashMap<Destination6, u32> =
+    HashMap::with_max_entries(DESTINATION_COUNT, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static SLOTS: Array<Origin> = Array::with_max_entries(SLOT_COUNT, 0);
+
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_COUNT, 0);
+
+#[btf_map]
+pub static OWN_SOCKETS: SkStorage<OwnSocket> = SkStorage::new();
+
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
+
+#[unsafe(no_mangle)]
+static NETNS_COOKIE: u64 = 0;
+#[unsafe(no_mangle)]
+static DOOR_PORT4: u16 = 0;
+#[unsafe(no_mangle)]
+static DOOR_PORT6: u16 = 0;
+#[unsafe(no_mangle)]
+static SLOT_PREFIX6: SlotPrefix6 = SlotPrefix6 { words: [0; 2] };
+#[unsafe(no_mangle)]
+static EVENTS_ON: u8 = 0;
+
+/// Reads a global as the daemon set it, not as it stands in this source.
+macro_rules! global {
+    ($name:ident) => {
+        // SAFETY: a static of this object, in its frozen .rodata map.
+        unsafe { ptr::read_volatile(&raw const $name) }
+    };
+}
+
+#[inline(always)]
+pub fn netns_cookie() -> u64 {
+    global!(NETNS_COOKIE)
+}
+
+#[inline(always)]
+pub fn door_port4() -> u16 {
+    global!(DOOR_PORT4)
+}
+
+#[inline(always)]
+pub fn door_port6() -> u16 {
+    global!(DOOR_PORT6)
+}
+
+#[inline(always)]
+pub fn slot_prefix6() -> [u32; 2] {
+    global!(SLOT_PREFIX6).words
+}
+
+#[inline(always)]
+pub fn events_on() -> bool {
+    global!(EVENTS_ON) != 0
+}
+
+/// The control block as the daemon last wrote it: (heartbeat in ns, paused).
+#[inline(always)]
+pub fn control() -> Option<(u64, bool)> {
+    let control = CONTROL.get_ptr(0)?;
+    // SAFETY: an array map's entry lives as long as the map; volatile, for user space writes it.
+    unsafe {
+        Some((
+            ptr::read_volatile(&raw const (*control).heartbeat_ns),
+            ptr::read_volatile(&raw const (*control).paused) != 0,
+        ))
+    }
+}
+
+#[inline(always)]
+pub fn count(counter: Counter) {
+    if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
+        // SAFETY: this CPU's own cell; programs of one kind do not interrupt each other on a CPU.
+        unsafe { *value += 1 }
+    }
+}

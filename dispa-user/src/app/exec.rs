@@ -1,0 +1,142 @@
+//! `dispa exec`: one command in an intercepted cgroup of its own.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+};
+
+use tokio::process::Child;
+
+use super::{
+    StartError,
+    daemon::{Daemon, Plan},
+};
+use crate::{config::Config, control::Signals, kernel::Cgroup2};
+
+/// The hidden command that a child runs as before it becomes the user's.
+pub(crate) const ENTER: &str = "__enter";
+
+/// What the shell says for a command that cannot be run (POSIX, 2.8.2).
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+
+/// Names of the cgroups made here; the rest is the process id of their maker.
+const PREFIX: &str = "dispa-exec-";
+
+/// Runs `command` with its connections intercepted; its exit status, 128 + n for signal n.
+pub async fn exec(config: &Config, events: bool, command: &[OsString]) -> Result<u8, StartError> {
+    let mut signals = Signals::catch().map_err(StartError::system("catch signals"))?;
+    let cgroup = OwnCgroup::create()?;
+    let plan = Plan { explicit: None, cgroup: Some(cgroup.path.clone()), events };
+    let daemon = Daemon::start(config, plan).await?;
+    let status = match spawn(&cgroup.path, command) {
+        Ok(child) => wait(child, &mut signals).await.map_err(StartError::system("wait")),
+        Err(source) => Err(StartError::System { action: "start the command", source }),
+    };
+    daemon.stop().await;
+    drop(cgroup);
+    status.map(exit_code)
+}
+
+/// The hidden command: joins the cgroup, then becomes the user's command. Returns only if it
+/// cannot, with the exit code that says why.
+#[must_use]
+pub fn enter(cgroup: &Path, command: &[OsString]) -> u8 {
+    if let Err(error) = fs::write(cgroup.join("cgroup.procs"), "0") {
+        eprintln!("dispa: cannot join the cgroup {}: {error}", cgroup.display());
+        return 71;
+    }
+    let Some((program, arguments)) = command.split_first() else { return 64 };
+    let error = Command::new(program).args(arguments).exec();
+    eprintln!("dispa: cannot run {}: {error}", program.display());
+    if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
+}
+
+fn spawn(cgroup: &Path, command: &[OsString]) -> io::Result<Child> {
+    tokio::process::Command::new("/proc/self/exe")
+        .arg(ENTER)
+        .arg(cgroup)
+        .arg("--")
+        .args(command)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Waits for the command. A terminal's Ctrl-C reaches it by itself; SIGTERM is passed on.
+async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {
+    loop {
+        tokio::select! {
+            status = child.wait() => return status,
+            signal = signals.stop() => {
+                if signal == "SIGTERM" {
+                    terminate(&child);
+                }
+            }
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        // It may just have ended by itself.
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id),
+            nix::sys::signal::Signal::SIGTERM,
+        );
+    }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
+
+/// A cgroup for one command, below our own, removed when dropped.
+#[derive(Debug)]
+struct OwnCgroup {
+    path: PathBuf,
+    parent: PathBuf,
+}
+
+impl OwnCgroup {
+    fn create() -> Result<Self, StartError> {
+        let parent = Cgroup2::find()?.own()?;
+        remove_stale(&parent);
+        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
+        fs::create_dir(&path).map_err(StartError::system("create a cgroup"))?;
+        Ok(Self { path, parent })
+    }
+
+    /// What the command left running goes back to where it would have been without us.
+    fn move_leftovers(&self) {
+        let Ok(processes) = fs::read_to_string(self.path.join("cgroup.procs")) else { return };
+        for process in processes.lines() {
+            // One that has just ended cannot be moved and need not be.
+            let _ = fs::write(self.parent.join("cgroup.procs"), process);
+        }
+    }
+}
+
+impl Drop for OwnCgroup {
+    fn drop(&mut self) {
+        self.move_leftovers();
+        if let Err(error) = fs::remove_dir(&self.path) {
+            tracing::warn!(cgroup = %self.path.display(), %error, "cannot remove the cgroup");
+        }
+    }
+}
+
+/// Removes the cgroups of `dispa exec` runs that were killed; one with processes in it stays.
+fn remove_stale(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if maker.is_some_and(|maker| !Path::new("/proc").join(maker).exists()) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}

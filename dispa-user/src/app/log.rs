@@ -1,0 +1,40 @@
+//! The application log: on standard error, text for people or JSON for machines.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::{Format, Level, Logging};
+
+/// Starts the log. `RUST_LOG` wins over `level`, which wins over the configuration's.
+pub fn start_log(logging: &Logging, level: Option<&str>) {
+    let level = level.unwrap_or_else(|| name(logging.level));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(level)));
+    let builder = fmt().with_env_filter(filter).with_target(false).with_writer(io::stderr);
+    match logging.format {
+        Format::Text => builder.with_ansi(colours()).init(),
+        Format::Json => builder.json().flatten_event(true).with_current_span(false).init(),
+    }
+}
+
+fn name(level: Level) -> &'static str {
+    match level {
+        Level::Trace => "trace",
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    }
+}
+
+/// Ours at `level`; libraries speak up only when something is wrong.
+fn directives(level: &str) -> String {
+    format!("warn,dispa={level},dispa_user={level}")
+}
+
+/// Colours are for terminals, and for those who did not decline them (<https://no-color.org>).
+#[must_use]
+pub fn colours() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,81 @@
+//! Which backend gets the next exchange.
+//!
+//! Floor 1: pure. It knows backends by index only, asks the caller which of them are usable, has
+//! no clock, and is shared by threads without a lock.
+
+mod algorithm;
+mod lease;
+mod least;
+mod random;
+mod sequence;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub use algorithm::Algorithm;
+pub use lease::Lease;
+use least::LeastConnections;
+use random::Random;
+use sequence::Sequence;
+
+/// Picks among the backends of one pool.
+#[derive(Debug)]
+pub struct Balancer {
+    strategy: Strategy,
+    /// How many exchanges are under way, by backend.
+    outstanding: Box<[AtomicU32]>,
+}
+
+#[derive(Debug)]
+enum Strategy {
+    /// Round robin, weighted or not: weights shape the sequence when it is built.
+    Sequence(Sequence),
+    Random(Random),
+    LeastConnections(LeastConnections),
+}
+
+impl Balancer {
+    /// A balancer over as many backends as there are weights. A backend of weight 0 is never
+    /// picked; round robin knows no other difference between weights.
+    #[must_use]
+    pub fn new(algorithm: Algorithm, weights: &[u32]) -> Self {
+        let strategy = match algorithm {
+            Algorithm::RoundRobin => Strategy::Sequence(Sequence::even(weights)),
+            Algorithm::Weighted => Strategy::Sequence(Sequence::weighted(weights)),
+            Algorithm::Random => Strategy::Random(Random::new(weights, random::seed())),
+            Algorithm::LeastConnections => {
+                Strategy::LeastConnections(LeastConnections::new(weights))
+            }
+        };
+        Self { strategy, outstanding: weights.iter().map(|_| AtomicU32::new(0)).collect() }
+    }
+
+    /// The index of the backend for the next exchange; none if none is usable.
+    ///
+    /// `usable` is asked for one backend at a time and may change its mind between calls.
+    #[must_use]
+    pub fn pick(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        match &self.strategy {
+            Strategy::Sequence(sequence) => sequence.pick(usable),
+            Strategy::Random(random) => random.pick(usable),
+            Strategy::LeastConnections(least) => {
+                least.pick(usable, |index| self.outstanding(index))
+            }
+        }
+    }
+
+    /// Counts one exchange on the backend `index` until the lease is dropped.
+    #[must_use]
+    pub fn lease(self: &Arc<Self>, index: usize) -> Lease {
+        Lease::new(Arc::clone(self), index)
+    }
+
+    /// How many leases on the backend `index` are alive.
+    #[must_use]
+    pub fn outstanding(&self, index: usize) -> u32 {
+        self.outstanding.get(index).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! What may be written on the command line.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// A transparent interception proxy: programs that connect to the domains you name are answered
+/// by the backends you choose.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dispa",
+    version,
+    args_conflicts_with_subcommands = false,
+    after_help = "Example: dispa -c config/minimal.toml\n         \
+                  dispa exec -c config/minimal.toml -- curl http://example.com/"
+)]
+pub(super) struct Args {
+    /// Configuration file.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DISPA_CONFIG",
+        default_value = "config/config.toml"
+    )]
+    pub(super) config: PathBuf,
+
+    /// Address of the explicit door, instead of the configuration's `server.bind_address`.
+    #[arg(short, long, value_name = "ADDR", env = "DISPA_BIND")]
+    pub(super) bind: Option<SocketAddr>,
+
+    /// Log debug messages, each connection seen by the kernel among them.
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run one command with its connections intercepted, and exit as it does.
+    ///
+    /// Only this command and what it starts are affected; nothing else on the host is.
+    #[command(after_help = "Example: dispa exec -c dispa.toml -- curl http://example.com/")]
+    Exec {
+        /// The command and its arguments.
+        #[arg(required = true, last = true, value_name = "CMD")]
+        command: Vec<OsString>,
+    },
+    /// Check that this host has what interception needs, and say how to mend what is missing.
+    #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
+    Doctor,
+    /// Join a cgroup and become a command.
+    #[command(name = "__enter", hide = true)]
+    Enter {
+        cgroup: PathBuf,
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+}

@@ -1,0 +1,214 @@
+//! `dispa doctor`: what interception needs of this host, line by line, each with its fix.
+
+use std::{
+    fmt, fs,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    config::{CgroupChoice, Config, Overrides},
+    kernel::{
+        AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, attached_programs,
+        kernel_release, missing_capabilities, require,
+    },
+    net::{explicit_door, transparent_door},
+};
+
+/// How one check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grade {
+    Good,
+    /// Legal, but worth knowing.
+    Note,
+    Bad,
+}
+
+/// One line of the report, and its fix where there is one.
+struct Finding {
+    grade: Grade,
+    check: &'static str,
+    text: String,
+    fix: Option<String>,
+}
+
+/// Checks everything, prints it, and says by its exit code whether anything is missing.
+pub(super) fn run(config: &Path) -> u8 {
+    let (config, finding) = read_config(config);
+    let mut findings = vec![finding, kernel(), btf(), capabilities()];
+    findings.extend(cgroup(config.as_ref()));
+    findings.push(load());
+    findings.push(door("door, IPv4", Ipv4Addr::LOCALHOST.into()));
+    findings.push(door("door, IPv6", Ipv6Addr::LOCALHOST.into()));
+    findings.extend(config.as_ref().map(explicit));
+    for finding in &findings {
+        println!("{finding}");
+    }
+    u8::from(findings.iter().any(|finding| finding.grade == Grade::Bad))
+}
+
+fn read_config(path: &Path) -> (Option<Config>, Finding) {
+    let check = "configuration";
+    match Config::from_file(path, &Overrides::default()) {
+        Ok(config) => {
+            let text = format!("{} is valid", path.display());
+            let finding = match config.warnings.len() {
+                0 => Finding::good(check, text),
+                count => Finding::note(check, format!("{text}, with {count} warnings")),
+            };
+            (Some(config), finding)
+        }
+        Err(error) => {
+            let fix = "write one (config/minimal.toml is a start) or name another with -c";
+            let first = error.to_string();
+            let first = first.lines().next().unwrap_or_default();
+            (None, Finding::bad(check, format!("{}: {first}", path.display()), fix))
+        }
+    }
+}
+
+fn kernel() -> Finding {
+    let (major, minor) = OLDEST_KERNEL;
+    match (kernel_release(), require()) {
+        (Ok(release), Err(error @ crate::kernel::KernelError::TooOld { .. })) => Finding::bad(
+            "kernel",
+            format!("{release}: {error}"),
+            format!("boot Linux {major}.{minor} or newer"),
+        ),
+        (Ok(release), _) => Finding::good("kernel", format!("{release} is new enough")),
+        (Err(error), _) => Finding::bad("kernel", error.to_string(), "mount /proc"),
+    }
+}
+
+fn btf() -> Finding {
+    let path = "/sys/kernel/btf/vmlinux";
+    if fs::metadata(path).is_ok() {
+        return Finding::good("BTF", format!("the kernel describes its types in {path}"));
+    }
+    Finding::bad(
+        "BTF",
+        format!("there is no {path}"),
+        "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y (every distribution's is), mount /sys",
+    )
+}
+
+fn capabilities() -> Finding {
+    match missing_capabilities() {
+        Ok(missing) if missing.is_empty() => {
+            Finding::good("capabilities", "CAP_BPF and CAP_NET_ADMIN are held")
+        }
+        Ok(missing) => Finding::bad(
+            "capabilities",
+            format!("{} is missing", missing.join(" and ")),
+            "run as root, or grant them: AmbientCapabilities=CAP_BPF CAP_NET_ADMIN in a unit",
+        ),
+        Err(error) => Finding::bad("capabilities", error.to_string(), "mount /proc"),
+    }
+}
+
+fn cgroup(config: Option<&Config>) -> Vec<Finding> {
+    let mount = match Cgroup2::find() {
+        Ok(mount) => mount,
+        Err(error) => {
+            let fix = "mkdir -p /sys/fs/cgroup/unified && \
+                       mount -t cgroup2 none /sys/fs/cgroup/unified";
+            return vec![Finding::bad("cgroup2", error.to_string(), fix)];
+        }
+    };
+    let root = mount.root().display();
+    let mounted = Finding::good("cgroup2", format!("mounted at {root}"));
+    vec![mounted, programs(&attach_point(config, &mount))]
+}
+
+fn attach_point(config: Option<&Config>, mount: &Cgroup2) -> PathBuf {
+    match config.map(|config| &config.intercept.cgroup) {
+        Some(CgroupChoice::Path(path)) => path.clone(),
+        Some(CgroupChoice::Auto) | None => mount.root().to_owned(),
+    }
+}
+
+/// Other programs at our hooks are no fault, but whoever looks for one should know of them.
+fn programs(cgroup: &Path) -> Finding {
+    let check = "other programs";
+    match attached_programs(cgroup) {
+        Ok(programs) if programs.is_empty() => {
+            Finding::good(check, format!("none at our hooks in {}", cgroup.display()))
+        }
+        Ok(programs) => {
+            let list: Vec<String> = programs.iter().map(describe).collect();
+            let text = format!("in {}: {}", cgroup.display(), list.join(", "));
+            Finding::note(check, text)
+        }
+        Err(error) => Finding::bad(
+            check,
+            format!("cannot ask {}: {error}", cgroup.display()),
+            "name an existing cgroup2 directory in intercept.cgroup, and run as root",
+        ),
+    }
+}
+
+fn describe(program: &AttachedProgram) -> String {
+    let name = program.name.as_deref().unwrap_or("unnamed");
+    format!("{} {name} (id {})", program.hook, program.id)
+}
+
+/// The proof: the verifier takes our programs. Nothing is attached.
+fn load() -> Finding {
+    let options = Options { doors: Doors { port4: 1, door6: None }, events: false };
+    match Interceptor::load(options) {
+        Ok(_) => Finding::good("programs", "the kernel accepts them"),
+        Err(error) => Finding::bad(
+            "programs",
+            error.to_string(),
+            "mend what is missing above; under a security module, allow bpf()",
+        ),
+    }
+}
+
+fn door(check: &'static str, ip: std::net::IpAddr) -> Finding {
+    match transparent_door(SocketAddr::new(ip, 0), NonZeroUsize::MIN) {
+        Ok(_) => Finding::good(check, "lo can be listened on"),
+        Err(error) if ip.is_ipv6() => {
+            Finding::note(check, format!("{error}; IPv6 connections go direct"))
+        }
+        Err(error) => Finding::bad(check, error.to_string(), "ip link set lo up"),
+    }
+}
+
+fn explicit(config: &Config) -> Finding {
+    let address = config.server.bind_address;
+    match explicit_door(address, NonZeroUsize::MIN) {
+        Ok(_) => Finding::good("explicit door", format!("{address} is free")),
+        Err(error) => Finding::note("explicit door", format!("{error} (dispa itself, perhaps)")),
+    }
+}
+
+impl Finding {
+    fn good(check: &'static str, text: impl Into<String>) -> Self {
+        Self { grade: Grade::Good, check, text: text.into(), fix: None }
+    }
+
+    fn note(check: &'static str, text: impl Into<String>) -> Self {
+        Self { grade: Grade::Note, check, text: text.into(), fix: None }
+    }
+
+    fn bad(check: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { grade: Grade::Bad, check, text: text.into(), fix: Some(fix.into()) }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grade = match self.grade {
+            Grade::Good => "ok  ",
+            Grade::Note => "note",
+            Grade::Bad => "FAIL",
+        };
+        write!(f, "{grade}  {:<15} {}", self.check, self.text)?;
+        match &self.fix {
+            Some(fix) => write!(f, "\n      {:<15} fix: {fix}", ""),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The command line.
+
+mod args;
+mod doctor;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser as _;
+
+use crate::{
+    app::{self, Plan, StartError},
+    config::{Config, ConfigError, Overrides},
+};
+use args::{Args, Command};
+
+/// `EX_USAGE` of sysexits.h.
+const USAGE: u8 = 64;
+
+/// A fault of dispa itself, `EX_SOFTWARE`.
+const BUG: u8 = 70;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("cannot start the runtime: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// Runs what the command line asks for.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version go to stdout and are no failure; the rest is a wrong use.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match std::panic::catch_unwind(|| run(&args)) {
+        Ok(Ok(code)) => ExitCode::from(code),
+        Ok(Err(error)) => {
+            eprintln!("dispa: {error}");
+            ExitCode::from(error.exit_code())
+        }
+        Err(_) => ExitCode::from(BUG),
+    }
+}
+
+fn run(args: &Args) -> Result<u8, CliError> {
+    match &args.command {
+        None => daemon(args),
+        Some(Command::Exec { command }) => exec(args, command),
+        Some(Command::Doctor) => Ok(doctor::run(&args.config)),
+        Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
+    }
+}
+
+fn daemon(args: &Args) -> Result<u8, CliError> {
+    let config = load(args)?;
+    start_log(args, &config, None);
+    let plan = Plan::of(&config, args.verbose)?;
+    runtime()?.block_on(app::run(&config, plan))?;
+    Ok(0)
+}
+
+fn exec(args: &Args, command: &[OsString]) -> Result<u8, CliError> {
+    let config = load(args)?;
+    // The command's own output comes first; ours only when something is wrong.
+    start_log(args, &config, Some("warn"));
+    Ok(runtime()?.block_on(app::exec(&config, args.verbose, command))?)
+}
+
+fn load(args: &Args) -> Result<Config, ConfigError> {
+    let overrides = Overrides { bind_address: args.bind, styled: app::colours() };
+    Config::from_file(&args.config, &overrides)
+}
+
+fn start_log(args: &Args, config: &Config, quieter: Option<&str>) {
+    let level = if args.verbose { Some("debug") } else { quieter };
+    app::start_log(&config.logging, level);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// The main thread's runtime: signals, names, the kernel's events. Traffic has the workers'.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+impl CliError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 1,
+            Self::Start(error) => error.exit_code(),
+            Self::Runtime(_) => 71,
+        }
+    }
+}

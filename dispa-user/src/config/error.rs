@@ -1,0 +1,29 @@
+//! Why there is no configuration.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why there is no configuration. The person who wrote it, or the one who started the daemon, is
+/// at fault; trying again changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read, or is not UTF-8.
+    #[error(
+        "cannot read the configuration {}: {source}; write one (config/minimal.toml is a start) or name another with -c",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file says something that it must not.
+    #[error("{report}")]
+    Invalid {
+        /// Every error with its place and fix, ready to be shown; the last line counts them.
+        report: String,
+        /// How many errors there are.
+        count: usize,
+    },
+}

@@ -1,0 +1,52 @@
+//! The parts of the schema that load, are checked, and have no effect yet: a file written for a
+//! later version says nothing wrong, and its owner is told that it says nothing yet.
+
+use super::section::Section;
+use super::value::{boolean, choice, integer, nonempty, seconds};
+
+/// Checks in a row before a target changes its state.
+const MAX_THRESHOLD: u32 = 1_000;
+/// A century.
+const MAX_RETENTION_DAYS: u32 = 36_500;
+/// More connections than a database server takes from one client.
+const MAX_DATABASE_CONNECTIONS: u32 = 10_000;
+
+/// Where traffic records go.
+const LOG_TYPES: &[(&str, ())] = &[("file", ()), ("database", ()), ("both", ())];
+
+/// `[targets.health_check]`.
+pub(super) fn health_check(section: &mut Section<'_>) {
+    section.inert("enabled", boolean);
+    section.inert("interval", seconds);
+    section.inert("timeout", seconds);
+    section.inert("healthy_threshold", integer(1..=MAX_THRESHOLD));
+    section.inert("unhealthy_threshold", integer(1..=MAX_THRESHOLD));
+}
+
+/// The keys of `[logging]` that describe the traffic log.
+pub(super) fn traffic_log(section: &mut Section<'_>) {
+    section.inert("enabled", boolean);
+    section.inert("type", choice(LOG_TYPES));
+    section.inert("retention_days", integer(1..=MAX_RETENTION_DAYS));
+    section.table("database", database);
+    section.table("file", file);
+}
+
+fn database(section: &mut Section<'_>) {
+    section.inert("url", nonempty);
+    section.inert("max_connections", integer(1..=MAX_DATABASE_CONNECTIONS));
+    section.inert("connection_timeout", seconds);
+}
+
+fn file(section: &mut Section<'_>) {
+    section.inert("directory", nonempty);
+    section.inert("max_file_size", integer(1..=i64::MAX));
+    section.inert("rotation", boolean);
+}
+
+/// `[monitoring]`.
+pub(super) fn monitoring(section: &mut Section<'_>) {
+    section.inert("enabled", boolean);
+    section.inert("metrics_port", integer(1..=u16::MAX));
+    section.inert("health_check_port", integer(1..=u16::MAX));
+}

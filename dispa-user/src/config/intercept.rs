@@ -1,0 +1,72 @@
+//! `[intercept]`: the kernel's part.
+
+use std::path::PathBuf;
+
+use super::problem::Problem;
+use super::section::Section;
+use super::value::{Located, Reading, Value, boolean, integer, list, located, parsed};
+
+const DEFAULT_PORTS: [u16; 2] = [80, 443];
+/// The kernel programs keep the ports in a small fixed map.
+const MAX_PORTS: usize = 64;
+
+/// What the kernel redirects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intercept {
+    /// Whether the kernel redirects at all; without it only the explicit door is served.
+    pub enabled: bool,
+    /// Whose connections.
+    pub cgroup: CgroupChoice,
+    /// To which ports. Not empty, no port twice.
+    pub ports: Vec<u16>,
+}
+
+/// The cgroup whose processes are intercepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CgroupChoice {
+    /// The root of the cgroup v2 hierarchy, wherever it is mounted: the whole host.
+    Auto,
+    /// This directory, an absolute path, and what is below it.
+    Path(PathBuf),
+}
+
+impl Intercept {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        Self {
+            enabled: section.key_or("enabled", boolean, true),
+            cgroup: section.key_or("cgroup", cgroup, CgroupChoice::Auto),
+            ports: section.key("ports", ports).unwrap_or_else(|| DEFAULT_PORTS.to_vec()),
+        }
+    }
+}
+
+fn cgroup(value: &Value<'_>) -> Reading<CgroupChoice> {
+    let parse = |text: &str| match text {
+        "auto" => Ok(CgroupChoice::Auto),
+        path if path.starts_with('/') => Ok(CgroupChoice::Path(path.into())),
+        _ => Err("neither \"auto\" nor an absolute path"),
+    };
+    parsed(parse, "name a directory such as \"/sys/fs/cgroup/user.slice\"")(value)
+}
+
+fn ports(value: &Value<'_>) -> Reading<Vec<u16>> {
+    let ports = list(located(integer(1..=u16::MAX)))(value)?;
+    if ports.is_empty() || ports.len() > MAX_PORTS {
+        let title = format!("{} ports; there must be from 1 to {MAX_PORTS}", ports.len());
+        let problem = Problem::error(title).at(value.span(), "");
+        return Err(vec![problem.help("to intercept nothing, set `enabled = false`")]);
+    }
+    let repeated: Vec<Problem> = repeats(&ports).collect();
+    if !repeated.is_empty() {
+        return Err(repeated);
+    }
+    Ok(ports.into_iter().map(|port| port.value).collect())
+}
+
+fn repeats(ports: &[Located<u16>]) -> impl Iterator<Item = Problem> {
+    ports.iter().enumerate().filter_map(|(index, port)| {
+        let first = ports.iter().take(index).find(|before| before.value == port.value)?;
+        let problem = Problem::error(format!("port {} is listed twice", port.value));
+        Some(problem.at(port.span.clone(), "").at(first.span.clone(), "first here"))
+    })
+}

@@ -1,0 +1,154 @@
+//! The configuration: a TOML file in, a checked [`Config`] or the list of all that is wrong out.
+//!
+//! Floor 2. One file per section reads that section; `section` and `value` are the reader they
+//! share. Serde is not used: it stops at the first error, and a person wants all of them.
+
+mod domains;
+mod error;
+mod expected;
+mod findings;
+mod inert;
+mod intercept;
+mod logging;
+mod problem;
+mod section;
+mod server;
+mod suggest;
+mod syntax;
+mod target;
+mod targets;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::balance::Algorithm;
+use crate::rules::Rules;
+use domains::Domains;
+use problem::{Document, Problem};
+use section::Section;
+use syntax::Parsed;
+use targets::Targets;
+
+pub use error::ConfigError;
+pub use intercept::{CgroupChoice, Intercept};
+pub use logging::{Format, Level, Logging};
+pub use server::Server;
+pub use target::{Target, TargetAuthority};
+
+/// A configuration that was checked: whoever holds one need not check again.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The explicit door, and the limits that hold for both.
+    pub server: Server,
+    /// Which domains are intercepted.
+    pub rules: Rules,
+    /// Who answers for them. Not empty if any domain is intercepted.
+    pub targets: Vec<Target>,
+    /// How exchanges are spread over the targets.
+    pub balancing: Algorithm,
+    /// What the kernel redirects.
+    pub intercept: Intercept,
+    /// What the daemon says of itself.
+    pub logging: Logging,
+    /// What is odd but allowed, each ready to be shown to a person.
+    pub warnings: Vec<String>,
+}
+
+/// What the command line says; it wins over the file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Overrides {
+    /// Replaces `server.bind_address`.
+    pub bind_address: Option<SocketAddr>,
+    /// Whether reports and warnings are coloured, for a terminal.
+    pub styled: bool,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn from_file(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &path.to_string_lossy(), overrides),
+            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Checks the text of a configuration; `name` is what reports call it.
+    pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let document = Document { name, text, styled: overrides.styled };
+        let (config, problems) = check(text);
+        let (errors, warnings): (Vec<_>, Vec<_>) =
+            problems.iter().partition(|problem| problem.is_error());
+        match config {
+            Some(config) if errors.is_empty() => {
+                Ok(config.completed(&document, &warnings, overrides))
+            }
+            _ => Err(invalid(&document, &errors)),
+        }
+    }
+
+    fn read(root: &mut Section<'_>) -> Self {
+        let server = root.table("server", Server::read);
+        let domains = root.table("domains", Domains::read);
+        let targets = root.table("targets", Targets::read);
+        let intercept = root.table("intercept", Intercept::read);
+        let logging = root.table("logging", Logging::read);
+        root.table("monitoring", inert::monitoring);
+        refuse_no_targets(root, &domains, &targets);
+        Self {
+            server,
+            rules: domains.rules,
+            targets: targets.list,
+            balancing: targets.balancing,
+            intercept,
+            logging,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn completed(
+        mut self,
+        document: &Document<'_>,
+        warnings: &[&Problem],
+        overrides: &Overrides,
+    ) -> Self {
+        self.warnings = warnings.iter().map(|warning| document.render(warning)).collect();
+        if let Some(address) = overrides.bind_address {
+            self.server.bind_address = address;
+        }
+        self
+    }
+}
+
+/// What the text says, and all that is wrong with it in the order of the text. A configuration
+/// next to an error is not to be used.
+fn check(text: &str) -> (Option<Config>, Vec<Problem>) {
+    let Parsed { tree, mut problems, legible } = Parsed::new(text);
+    let config = legible.then(|| {
+        let (config, findings) = Section::read_document(tree.get_ref(), Config::read);
+        problems.extend(findings.into_problems());
+        config
+    });
+    problems.sort_by_key(Problem::position);
+    (config, problems)
+}
+
+fn refuse_no_targets(root: &mut Section<'_>, domains: &Domains, targets: &Targets) {
+    if let (Some(span), false) = (&domains.first, targets.any) {
+        let problem = Problem::error("domains are intercepted, but there is no target to answer");
+        root.report(problem.at(span.clone(), "").help(
+            "add one: a [[targets.targets]] section with `name = \"...\"` and `url = \"http://host:port\"`",
+        ));
+    }
+}
+
+fn invalid(document: &Document<'_>, errors: &[&Problem]) -> ConfigError {
+    let count = errors.len();
+    let plural = if count == 1 { "" } else { "s" };
+    let mut parts: Vec<String> = errors.iter().map(|error| document.render(error)).collect();
+    parts.push(format!("{}: {count} error{plural}", document.name));
+    ConfigError::Invalid { report: parts.join("\n\n"), count }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! One `[[targets.targets]]`: a server that can answer.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::problem::Span;
+use super::section::Section;
+use super::value::{Located, Reading, Value, integer, located, nonempty, parsed, seconds};
+use crate::types::{HostName, HostNameError};
+
+const DEFAULT_WEIGHT: u32 = 1;
+/// Enough for any proportion worth having.
+const MAX_WEIGHT: u32 = 65_535;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// RFC 9110 section 4.2.1.
+const HTTP_PORT: u16 = 80;
+
+/// One server that can answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What people, logs and metrics call it. Unique.
+    pub name: Arc<str>,
+    /// Where it is.
+    pub authority: TargetAuthority,
+    /// Its share. 0: keeps its place, gets no exchange.
+    pub weight: u32,
+    /// `request_timeout` for this target alone; the shorter of the two counts.
+    pub timeout: Duration,
+}
+
+/// The host and port of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TargetAuthority {
+    /// A name to resolve, or an address.
+    pub host: HostName,
+    /// Never 0.
+    pub port: u16,
+}
+
+impl fmt::Display for TargetAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.ip() {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:{}", self.port),
+            _ => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// A target with the places that later checks point at.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub(super) target: Target,
+    pub(super) name_span: Span,
+    /// None where the default holds.
+    pub(super) weight_span: Option<Span>,
+}
+
+impl Declared {
+    /// None if something is wrong with it, which is then reported.
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let name = section.required("name", located(nonempty), "\"backend1\"");
+        let authority = section.required("url", url, "\"http://host:port\"");
+        let weight = section.key("weight", located(integer(0..=MAX_WEIGHT)));
+        let timeout = section.key_or("timeout", seconds, DEFAULT_TIMEOUT);
+        let Located { value: name, span: name_span } = name?;
+        let target = Target {
+            name: name.into(),
+            authority: authority?,
+            weight: weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| weight.value),
+            timeout,
+        };
+        Some(Self { target, name_span, weight_span: weight.map(|weight| weight.span) })
+    }
+}
+
+fn url(value: &Value<'_>) -> Reading<TargetAuthority> {
+    parsed(parse_url, "write it as \"http://host:port\"")(value)
+}
+
+/// Why a text is not the URL of a target.
+#[derive(Debug, thiserror::Error)]
+enum UrlError {
+    #[error("`https://` targets are not supported in this version")]
+    Https,
+    #[error("`http://` is missing")]
+    NoScheme,
+    #[error("credentials in a target's URL are not supported")]
+    Credentials,
+    #[error("a target is a whole server: its URL has no path, query or fragment")]
+    Path,
+    #[error(transparent)]
+    BadHost(#[from] HostNameError),
+}
+
+fn parse_url(text: &str) -> Result<TargetAuthority, UrlError> {
+    let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => {}
+        "https" => return Err(UrlError::Https),
+        _ => return Err(UrlError::NoScheme),
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err(UrlError::Credentials);
+    }
+    if !matches!(path, "" | "/") {
+        return Err(UrlError::Path);
+    }
+    let (host, port) = HostName::from_authority(authority)?;
+    Ok(TargetAuthority { host, port: port.unwrap_or(HTTP_PORT) })
+}

@@ -1,0 +1,197 @@
+//! The configuration from outside: text in, `Config` or report out.
+
+mod keys;
+mod meaning;
+mod shipped;
+mod values;
+mod warnings;
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A test that a document is refused with exactly this report.
+macro_rules! refused {
+    ($name:ident, $toml:literal, $report:literal) => {
+        #[test]
+        fn $name() {
+            let error = $crate::config::tests::parse($toml).expect_err("should be refused");
+            assert_eq!(format!("\n{error}\n"), $report);
+        }
+    };
+}
+
+/// A test that a document is accepted with exactly these warnings.
+macro_rules! accepted {
+    ($name:ident, $toml:literal, $warnings:literal) => {
+        #[test]
+        fn $name() {
+            let config = $crate::config::tests::parse($toml).expect("should be accepted");
+            assert_eq!(format!("\n{}\n", config.warnings.join("\n\n")), $warnings);
+        }
+    };
+}
+
+use {accepted, refused};
+
+/// Parses as a file `c.toml` whose first line is the one after the opening quote.
+fn parse(toml: &str) -> Result<Config, ConfigError> {
+    let text = toml.strip_prefix('\n').unwrap_or(toml);
+    Config::parse(text, "c.toml", &Overrides::default())
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("a socket address")
+}
+
+#[test]
+fn an_empty_document_has_every_default() {
+    let config = parse("").expect("valid");
+    assert_eq!(config.server.bind_address, address("127.0.0.1:8080"));
+    assert!(config.server.workers.get() >= 1);
+    assert_eq!(config.server.keep_alive_timeout.as_secs(), 60);
+    assert_eq!(config.server.request_timeout.as_secs(), 30);
+    assert!(config.rules.is_empty());
+    assert_eq!(config.targets, []);
+    assert_eq!(config.balancing, Algorithm::RoundRobin);
+    let intercept = Intercept { enabled: true, cgroup: CgroupChoice::Auto, ports: vec![80, 443] };
+    assert_eq!(config.intercept, intercept);
+    let logging = Logging { level: Level::Info, format: Format::Text };
+    assert_eq!(config.logging, logging);
+}
+
+#[test]
+fn a_target_has_defaults() {
+    let config =
+        parse("[[targets.targets]]\nname = 'a'\nurl = 'HTTP://Example.COM/'").expect("valid");
+    let target = &config.targets[0];
+    assert_eq!(target.authority.to_string(), "example.com:80");
+    assert_eq!((target.weight, target.timeout.as_secs()), (1, 30));
+}
+
+#[test]
+fn an_ipv6_target_is_shown_in_brackets() {
+    let config = parse("[[targets.targets]]\nname = 'a'\nurl = 'http://[::1]:81'").expect("valid");
+    assert_eq!(config.targets[0].authority.host.as_str(), "::1");
+    assert_eq!(config.targets[0].authority.to_string(), "[::1]:81");
+}
+
+#[test]
+fn the_command_line_wins_over_the_file() {
+    let overrides = Overrides { bind_address: Some(address("0.0.0.0:9000")), styled: false };
+    let config = Config::parse("[server]\nbind_address = '[::1]:80'", "c.toml", &overrides);
+    assert_eq!(config.expect("valid").server.bind_address, address("0.0.0.0:9000"));
+}
+
+#[test]
+fn the_command_line_does_not_hide_errors_of_the_file() {
+    let overrides = Overrides { bind_address: Some(address("0.0.0.0:9000")), styled: false };
+    let config = Config::parse("[server]\nbind_address = 'here'", "c.toml", &overrides);
+    assert!(matches!(config, Err(ConfigError::Invalid { count: 1, .. })));
+}
+
+#[test]
+fn colour_only_if_asked_for() {
+    let report = |styled| {
+        let overrides = Overrides { bind_address: None, styled };
+        Config::parse("a = 1", "c.toml", &overrides).expect_err("invalid").to_string()
+    };
+    assert!(!report(false).contains('\u{1b}'));
+    assert!(report(true).contains('\u{1b}'));
+}
+
+#[test]
+fn a_missing_file_says_what_to_do() {
+    let path = Path::new("/nonexistent/dispa.toml");
+    let error = Config::from_file(path, &Overrides::default()).expect_err("no such file");
+    assert_eq!(
+        error.to_string(),
+        "cannot read the configuration /nonexistent/dispa.toml: No such file or directory (os error 2); \
+         write one (config/minimal.toml is a start) or name another with -c"
+    );
+}
+
+#[test]
+fn places_are_right_after_a_byte_order_mark_and_with_windows_line_ends() {
+    let error = parse("\u{feff}[server]\r\nworkers = 0\r\n").expect_err("invalid");
+    assert!(error.to_string().contains("c.toml:2:11\n"), "{error}");
+}
+
+/// Documents made of pieces that mean something, so that most get past the syntax.
+fn documents() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "[server]",
+        "[domains]",
+        "[[targets.targets]]",
+        "[targets]",
+        "[targets.load_balancing]",
+        "[logging]",
+        "[intercept]",
+        "[monitoring]",
+        "workers = ",
+        "bind_address = ",
+        "type = ",
+        "intercept_domains = ",
+        "exclude_domains = ",
+        "name = ",
+        "url = ",
+        "weight = ",
+        "ports = ",
+        "cgroup = ",
+        "level = ",
+        "server = ",
+        "targets = ",
+        "x = ",
+        "1",
+        "-1",
+        "0xff",
+        "1.5",
+        "true",
+        "\"*.a.com\"",
+        "\"http://a:1\"",
+        "'",
+        "\"",
+        "\"\"\"",
+        "[",
+        "]",
+        "{ a = 1 }",
+        "[1, 'b']",
+        "[[80]]",
+        "1979-05-27",
+        "# ü",
+        "\u{feff}",
+        "\t",
+        "\r\n",
+        "\n",
+        "\n",
+        "\n",
+        " ",
+        "=",
+        ".",
+        ",",
+    ]);
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_never_panics(text in any::<String>()) {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn almost_configurations_never_panic(text in documents()) {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn a_refusal_counts_its_errors(text in documents()) {
+        if let Err(ConfigError::Invalid { report, count }) = parse(&text) {
+            let shown = report.lines().filter(|line| line.starts_with("error: ")).count();
+            prop_assert_eq!(shown, count);
+            prop_assert!(count >= 1);
+        }
+    }
+}

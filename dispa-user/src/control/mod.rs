@@ -1,0 +1,9 @@
+//! What the daemon hears while it runs: signals, DNS answers, the kernel's events.
+
+mod events;
+mod learn;
+mod signals;
+
+pub use events::log_events;
+pub use learn::Learner;
+pub use signals::Signals;

@@ -1,0 +1,124 @@
+//! What can go wrong between the daemon and the kernel, sorted by who can mend it.
+
+use std::{io, path::PathBuf};
+
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
+
+use super::OLDEST_KERNEL;
+
+/// An error of the kernel side.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The kernel is older than what the programs need.
+    #[error(
+        "this kernel is {found}; interception needs {}.{} or newer",
+        OLDEST_KERNEL.0,
+        OLDEST_KERNEL.1
+    )]
+    TooOld {
+        /// The running kernel's release.
+        found: String,
+    },
+    /// The process lacks capabilities.
+    #[error(
+        "interception needs {}: run as root, or grant them (AmbientCapabilities= in a unit, \
+         setcap on the binary)",
+        missing.join(" and ")
+    )]
+    LacksCapabilities {
+        /// Their names.
+        missing: Vec<&'static str>,
+    },
+    /// The process may not use BPF, in spite of its capabilities.
+    #[error(
+        "not permitted to {action}: a security module or a user namespace forbids it; `dispa doctor` \
+         tells more"
+    )]
+    NotPermitted {
+        /// What was refused.
+        action: &'static str,
+    },
+    /// The cgroup cannot be opened.
+    #[error("cannot open the cgroup {}: {source}", path.display())]
+    Cgroup {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refused the object.
+    #[error("cannot load the kernel programs: {0}")]
+    Load(#[source] Box<EbpfError>),
+    /// The kernel refused a program or a link.
+    #[error("cannot {action} the kernel program {program}: {source}")]
+    Program {
+        /// `load` or `attach`.
+        action: &'static str,
+        /// Its name in the object.
+        program: &'static str,
+        /// Why.
+        source: Box<ProgramError>,
+    },
+    /// A map could not be read or written.
+    #[error("kernel map {map}: {source}")]
+    Map {
+        /// Its name in the object.
+        map: &'static str,
+        /// Why.
+        source: Box<MapError>,
+    },
+    /// The object lacks what this build of the daemon expects of it.
+    #[error("the embedded kernel object has no {0}; it was built from other sources")]
+    Foreign(&'static str),
+    /// A call that is not BPF.
+    #[error("{action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl KernelError {
+    pub(super) fn load(source: EbpfError) -> Self {
+        if is_refusal(&source) {
+            return Self::NotPermitted { action: "load kernel programs" };
+        }
+        Self::Load(Box::new(source))
+    }
+
+    pub(super) fn program(
+        action: &'static str,
+        program: &'static str,
+        source: ProgramError,
+    ) -> Self {
+        if is_refusal(&source) {
+            return Self::NotPermitted {
+                action: if action == "load" {
+                    "load kernel programs"
+                } else {
+                    "attach kernel programs to the cgroup"
+                },
+            };
+        }
+        Self::Program { action, program, source: Box::new(source) }
+    }
+
+    pub(super) fn map(map: &'static str, source: impl Into<MapError>) -> Self {
+        Self::Map { map, source: Box::new(source.into()) }
+    }
+}
+
+/// Whether anywhere in the chain of causes the kernel said EPERM or EACCES.
+fn is_refusal(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            // A verifier's refusal is EACCES as well, but it is ours to mend, not the user's.
+            return error.raw_os_error() == Some(libc::EPERM);
+        }
+        cause = error.source();
+    }
+    false
+}

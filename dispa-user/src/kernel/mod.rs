@@ -1,0 +1,24 @@
+//! The kernel side as the daemon sees it: loading, attaching, and the maps.
+//!
+//! The only room with `unsafe` and the only one that knows aya. It decides nothing: which
+//! destinations are intercepted is told to it.
+
+mod cgroup;
+mod clock;
+mod error;
+mod events;
+mod interceptor;
+mod netns;
+mod object;
+mod programs;
+mod require;
+mod slots;
+
+pub use cgroup::{Cgroup2, CgroupError};
+pub use clock::monotonic_ns;
+pub use error::KernelError;
+pub use events::{ConnectEvent, Events};
+pub use interceptor::{Doors, Heartbeat, Interceptor, Options, OutcomeCounts, OwnSockets};
+pub use programs::{AttachedProgram, attached_programs};
+pub use require::{OLDEST_KERNEL, kernel_release, missing_capabilities, require};
+pub use slots::{Assigned, SlotLease, SlotTable};

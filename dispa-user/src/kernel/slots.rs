@@ -1,0 +1,309 @@
+//! Which slot stands for which original destination, and when it may stand for another one.
+//!
+//! Pure bookkeeping: the clock is an argument, and the kernel's maps are written by the caller.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use dispa_common::SLOT_COUNT;
+
+/// How long a slot stays out of use after its destination is no longer intercepted: a connection
+/// rewritten just before may still wait in the accept queue.
+const QUARANTINE: Duration = Duration::from_secs(30);
+
+/// Slots in use, in quarantine and free.
+#[derive(Debug)]
+pub struct SlotTable {
+    by_destination: HashMap<SocketAddr, u32>,
+    entries: HashMap<u32, Entry>,
+    quarantined: VecDeque<(Instant, u32)>,
+    freed: VecDeque<u32>,
+    /// The lowest slot never given out so far.
+    fresh: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    destination: SocketAddr,
+    held: Arc<AtomicU32>,
+    retired: bool,
+}
+
+/// What [`SlotTable::assign`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    /// The destination had this slot already.
+    Kept(u32),
+    /// The destination has this slot from now on.
+    New(u32),
+    /// Every slot is in use or in quarantine.
+    Full,
+}
+
+/// Holds a slot for a connection that came in by it: it is given to no other destination meanwhile.
+#[derive(Debug)]
+pub struct SlotLease {
+    destination: SocketAddr,
+    held: Arc<AtomicU32>,
+}
+
+impl SlotLease {
+    /// The original destination.
+    #[must_use]
+    pub fn destination(&self) -> SocketAddr {
+        self.destination
+    }
+}
+
+impl Drop for SlotLease {
+    fn drop(&mut self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for SlotTable {
+    fn default() -> Self {
+        Self {
+            by_destination: HashMap::new(),
+            entries: HashMap::new(),
+            quarantined: VecDeque::new(),
+            freed: VecDeque::new(),
+            fresh: 1,
+        }
+    }
+}
+
+impl SlotTable {
+    /// Gives `destination` a slot, the one it has or had if that is still its own.
+    pub fn assign(&mut self, destination: SocketAddr) -> Assigned {
+        if let Some(&slot) = self.by_destination.get(&destination) {
+            return self.revive(slot);
+        }
+        let Some(slot) = self.take_free() else { return Assigned::Full };
+        self.by_destination.insert(destination, slot);
+        self.entries.insert(slot, Entry { destination, held: Arc::default(), retired: false });
+        Assigned::New(slot)
+    }
+
+    /// The destination is no longer intercepted; its slot goes into quarantine.
+    pub fn retire(&mut self, destination: SocketAddr, now: Instant) {
+        let Some(&slot) = self.by_destination.get(&destination) else { return };
+        let Some(entry) = self.entries.get_mut(&slot) else { return };
+        if !entry.retired {
+            entry.retired = true;
+            self.quarantined.push_back((now, slot));
+        }
+    }
+
+    /// Frees what has been in quarantine long enough and is held by no connection; the slots freed.
+    pub fn sweep(&mut self, now: Instant) -> Vec<u32> {
+        let mut swept = Vec::new();
+        let due = self
+            .quarantined
+            .iter()
+            .take_while(|(since, _)| now.saturating_duration_since(*since) >= QUARANTINE)
+            .count();
+        for (since, slot) in self.quarantined.drain(..due).collect::<Vec<_>>() {
+            match self.entries.get(&slot) {
+                Some(entry) if !entry.retired => {}
+                Some(entry) if entry.held.load(Ordering::Relaxed) > 0 => {
+                    self.quarantined.push_front((since, slot));
+                }
+                _ => {
+                    self.free(slot);
+                    swept.push(slot);
+                }
+            }
+        }
+        swept
+    }
+
+    /// Holds `slot` for a connection; `None` for a slot that stands for nothing.
+    #[must_use]
+    pub fn lease(&self, slot: u32) -> Option<SlotLease> {
+        let entry = self.entries.get(&slot)?;
+        entry.held.fetch_add(1, Ordering::Relaxed);
+        Some(SlotLease { destination: entry.destination, held: Arc::clone(&entry.held) })
+    }
+
+    /// Slots that stand for a destination, quarantined ones included.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Leases that connections hold at this moment.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.entries.values().map(|entry| u64::from(entry.held.load(Ordering::Relaxed))).sum()
+    }
+
+    fn revive(&mut self, slot: u32) -> Assigned {
+        match self.entries.get_mut(&slot) {
+            Some(entry) if entry.retired => {
+                entry.retired = false;
+                self.quarantined.retain(|(_, quarantined)| *quarantined != slot);
+                Assigned::New(slot)
+            }
+            _ => Assigned::Kept(slot),
+        }
+    }
+
+    /// Slots never used come first, then the one that has been free for longest.
+    fn take_free(&mut self) -> Option<u32> {
+        if self.fresh < SLOT_COUNT {
+            self.fresh += 1;
+            return Some(self.fresh - 1);
+        }
+        self.freed.pop_front()
+    }
+
+    fn free(&mut self, slot: u32) {
+        if let Some(entry) = self.entries.remove(&slot) {
+            self.by_destination.remove(&entry.destination);
+            self.freed.push_back(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Assigned, QUARANTINE, SlotTable};
+    use dispa_common::SLOT_COUNT;
+    use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+    use std::{
+        collections::HashMap,
+        net::{Ipv4Addr, SocketAddr},
+        time::{Duration, Instant},
+    };
+
+    fn destination(n: u32) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 | n), 80))
+    }
+
+    #[test]
+    fn a_destination_keeps_its_slot() {
+        let mut table = SlotTable::default();
+        assert_eq!(table.assign(destination(1)), Assigned::New(1));
+        assert_eq!(table.assign(destination(1)), Assigned::Kept(1));
+        assert_eq!(table.lease(1).expect("in use").destination(), destination(1));
+    }
+
+    #[test]
+    fn slot_0_and_unassigned_slots_stand_for_nothing() {
+        let mut table = SlotTable::default();
+        table.assign(destination(1));
+        assert!(table.lease(0).is_none());
+        assert!(table.lease(2).is_none());
+    }
+
+    #[test]
+    fn a_retired_slot_is_freed_only_after_the_quarantine() {
+        let mut table = SlotTable::default();
+        let start = Instant::now();
+        table.assign(destination(1));
+        table.retire(destination(1), start);
+        assert!(
+            table.sweep(start + QUARANTINE.saturating_sub(Duration::from_millis(1))).is_empty()
+        );
+        assert_eq!(table.sweep(start + QUARANTINE), [1]);
+        assert!(table.lease(1).is_none());
+        assert_eq!(table.in_use(), 0);
+    }
+
+    #[test]
+    fn a_slot_held_by_a_connection_is_not_freed() {
+        let mut table = SlotTable::default();
+        let start = Instant::now();
+        table.assign(destination(1));
+        let lease = table.lease(1).expect("in use");
+        table.retire(destination(1), start);
+        assert!(table.sweep(start + QUARANTINE).is_empty());
+        assert_eq!(table.held(), 1);
+        drop(lease);
+        assert_eq!(table.sweep(start + QUARANTINE), [1]);
+    }
+
+    #[test]
+    fn a_destination_learned_again_in_quarantine_gets_its_slot_back() {
+        let mut table = SlotTable::default();
+        let start = Instant::now();
+        table.assign(destination(1));
+        table.retire(destination(1), start);
+        assert_eq!(table.assign(destination(1)), Assigned::New(1));
+        assert!(table.sweep(start + QUARANTINE).is_empty());
+        table.retire(destination(1), start + QUARANTINE);
+        assert!(table.sweep(start + QUARANTINE).is_empty());
+        assert_eq!(table.sweep(start + 2 * QUARANTINE), [1]);
+    }
+
+    #[test]
+    fn a_full_table_says_so_and_recovers() {
+        let mut table = SlotTable::default();
+        for n in 1..SLOT_COUNT {
+            assert_eq!(table.assign(destination(n)), Assigned::New(n));
+        }
+        assert_eq!(table.assign(destination(SLOT_COUNT)), Assigned::Full);
+        let start = Instant::now();
+        table.retire(destination(7), start);
+        assert_eq!(table.sweep(start + QUARANTINE), [7]);
+        assert_eq!(table.assign(destination(SLOT_COUNT)), Assigned::New(7));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Assign(u32),
+        Retire(u32),
+        Lease(u32),
+        Release,
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..8_u32).prop_map(Step::Assign),
+            (0..8_u32).prop_map(Step::Retire),
+            (0..16_u32).prop_map(Step::Lease),
+            any::<()>().prop_map(|()| Step::Release),
+            (1..40_u64).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens, a slot stands for one destination while anyone may still use it.
+        #[test]
+        fn a_slot_never_changes_its_meaning_while_it_is_held(
+            steps in proptest::collection::vec(step(), 1..200)
+        ) {
+            let mut table = SlotTable::default();
+            let mut now = Instant::now();
+            let mut leases = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Assign(n) => { table.assign(destination(n)); }
+                    Step::Retire(n) => table.retire(destination(n), now),
+                    Step::Lease(slot) => leases.extend(table.lease(slot).map(|l| (slot, l))),
+                    Step::Release => { leases.pop(); }
+                    Step::Wait(seconds) => {
+                        now += Duration::from_secs(seconds);
+                        table.sweep(now);
+                    }
+                }
+                let mut seen = HashMap::new();
+                for (slot, lease) in &leases {
+                    let destination = *seen.entry(*slot).or_insert(lease.destination());
+                    prop_assert_eq!(destination, lease.destination());
+                    prop_assert!(table.lease(*slot).is_some_and(|l| l.destination() == destination));
+                }
+                prop_assert_eq!(table.held(), leases.len() as u64);
+            }
+        }
+    }
+}

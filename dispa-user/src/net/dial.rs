@@ -1,0 +1,54 @@
+//! Connecting out.
+
+use std::{io, net::SocketAddr, os::fd::BorrowedFd, time::Duration};
+
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+
+/// Why no connection came about.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// No answer in time.
+    #[error("no answer from {address} within {limit:?}")]
+    TimedOut {
+        /// Where to.
+        address: SocketAddr,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// Refused, unreachable, or no socket to be had.
+    #[error("cannot connect to {address}: {source}")]
+    Failed {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Connects to `address`. `prepare` sees the socket before it connects: that is where it is marked
+/// as the daemon's own.
+pub async fn dial(
+    address: SocketAddr,
+    limit: Duration,
+    prepare: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+) -> Result<TcpStream, DialError> {
+    let failed = |source| DialError::Failed { address, source };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+    .map_err(failed)?;
+    prepare(std::os::fd::AsFd::as_fd(&socket)).map_err(failed)?;
+    match timeout(limit, socket.connect(address)).await {
+        Ok(Ok(stream)) => {
+            // Small writes must not wait for an acknowledgement; a failure only makes it slower.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(source)) => Err(failed(source)),
+        Err(_) => Err(DialError::TimedOut { address, limit }),
+    }
+}

@@ -1,0 +1,153 @@
+//! Listening sockets: one per worker and address, all of one address in a `SO_REUSEPORT` group.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    num::NonZeroUsize,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections the kernel queues for one worker; it caps this at net.core.somaxconn.
+const BACKLOG: i32 = 4096;
+
+/// One worker's listening socket, non-blocking, not yet with any runtime.
+pub type Listener = TcpListener;
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}{}", hint(source))]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl ListenError {
+    /// Whether a permission is missing, rather than the address taken.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.source.kind() == io::ErrorKind::PermissionDenied
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program holds it (`ss -ltnp` names it): stop it, or choose another address \
+             with -b or server.bind_address"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this host has no such address: choose another with -b or server.bind_address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE: choose another with -b"
+        }
+        _ => "",
+    }
+}
+
+/// The explicit door: `workers` listeners on `address`.
+pub fn explicit_door(
+    address: SocketAddr,
+    workers: NonZeroUsize,
+) -> Result<Vec<Listener>, ListenError> {
+    let failed = |source| ListenError { address, source };
+    // A group of SO_REUSEPORT would silently join another process's: a socket without it fails
+    // where anyone listens.
+    let probe = bound(address, |_| Ok(())).map_err(failed)?;
+    probe.listen(1).map_err(failed)?;
+    let address = local_address(&probe).map_err(failed)?;
+    drop(probe);
+    group(address, workers, |_| Ok(())).map_err(failed)
+}
+
+/// The transparent door of one family: `workers` listeners on one free port of every address of
+/// `lo`, which is where all slots are, and nothing beyond it.
+pub fn transparent_door(
+    family: SocketAddr,
+    workers: NonZeroUsize,
+) -> Result<Vec<Listener>, ListenError> {
+    let any = match family {
+        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+    };
+    group(any, workers, |socket| socket.bind_device(Some(b"lo")))
+        .map_err(|source| ListenError { address: any, source })
+}
+
+/// Listeners that share one port; the first one chooses it where `address` has port 0.
+fn group(
+    mut address: SocketAddr,
+    workers: NonZeroUsize,
+    prepare: impl Fn(&Socket) -> io::Result<()>,
+) -> io::Result<Vec<Listener>> {
+    let mut sockets = Vec::with_capacity(workers.get());
+    for _ in 0..workers.get() {
+        let socket = bound(address, |socket| {
+            socket.set_reuse_port(true)?;
+            prepare(socket)
+        })?;
+        address = local_address(&socket)?;
+        sockets.push(socket);
+    }
+    sockets
+        .into_iter()
+        .map(|socket| {
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+fn bound(address: SocketAddr, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    prepare(&socket)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn local_address(socket: &Socket) -> io::Result<SocketAddr> {
+    socket
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("the listener has no internet address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explicit_door;
+    use std::{net::TcpListener, num::NonZeroUsize};
+
+    const TWO: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+    #[test]
+    fn a_door_is_one_listener_for_each_worker_on_one_port() {
+        let door = explicit_door("127.0.0.1:0".parse().expect("an address"), TWO).expect("free");
+        let ports: Vec<_> = door.iter().map(|l| l.local_addr().expect("bound").port()).collect();
+        assert_eq!(ports.len(), 2);
+        assert_eq!(ports[0], ports[1]);
+    }
+
+    #[test]
+    fn a_port_that_another_dispa_holds_is_refused_not_shared() {
+        let first = explicit_door("127.0.0.1:0".parse().expect("an address"), TWO).expect("free");
+        let address = first[0].local_addr().expect("bound");
+        let error = explicit_door(address, TWO).expect_err("taken");
+        assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
+        assert!(error.to_string().contains("another program holds it"), "{error}");
+    }
+
+    #[test]
+    fn a_port_that_any_program_holds_is_refused() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("free");
+        let address = other.local_addr().expect("bound");
+        assert!(explicit_door(address, TWO).is_err());
+    }
+}

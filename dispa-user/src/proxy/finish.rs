@@ -1,0 +1,215 @@
+//! The last step: one record for each exchange, whatever became of it.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use super::{origin::Arrival, serve::Client};
+use crate::{
+    life::{Phase, Stopped},
+    rules::Pattern,
+    types::{Door, HostName, OriginalDestination, Outcome},
+    upstream::Lease,
+};
+
+/// What is known of an exchange, or of a relayed connection. Written to the log when it is dropped,
+/// so that an exchange whose task is dropped is recorded like any other.
+#[derive(Debug)]
+pub(super) struct Record {
+    door: Door,
+    client: SocketAddr,
+    origin: Option<OriginalDestination>,
+    host: Option<HostName>,
+    method: Option<Method>,
+    path: Option<String>,
+    rule: Option<String>,
+    target: Option<Arc<str>>,
+    status: Option<StatusCode>,
+    bytes: Option<(u64, u64)>,
+    outcome: Option<Outcome>,
+    started: Instant,
+    stopped: Stopped,
+    lease: Option<Lease>,
+    silent: bool,
+}
+
+impl Record {
+    /// A connection through a slot, of which nothing is known yet.
+    pub(super) fn transparent(arrival: &Arrival, stopped: Stopped) -> Self {
+        Self::new(Door::Transparent, arrival.client, Some(arrival.origin), stopped)
+    }
+
+    /// A request of a served connection.
+    pub(super) fn exchange(client: &Client, method: &Method, path: &str, stopped: Stopped) -> Self {
+        let origin = client.arrival().map(|arrival| arrival.origin);
+        let mut record = Self::new(client.door(), client.address(), origin, stopped);
+        record.method = Some(method.clone());
+        record.path = Some(path.to_owned());
+        record
+    }
+
+    fn new(
+        door: Door,
+        client: SocketAddr,
+        origin: Option<OriginalDestination>,
+        stopped: Stopped,
+    ) -> Self {
+        Self {
+            door,
+            client,
+            origin,
+            host: None,
+            method: None,
+            path: None,
+            rule: None,
+            target: None,
+            status: None,
+            bytes: None,
+            outcome: None,
+            started: Instant::now(),
+            stopped,
+            lease: None,
+            silent: false,
+        }
+    }
+
+    pub(super) fn host(&mut self, host: &HostName) {
+        self.host = Some(host.clone());
+    }
+
+    pub(super) fn rule(&mut self, rule: &Pattern) {
+        self.rule = Some(rule.to_string());
+    }
+
+    pub(super) fn target(&mut self, name: &Arc<str>) {
+        self.target = Some(Arc::clone(name));
+    }
+
+    /// The backend counts as busy until this record is dropped.
+    pub(super) fn lease(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
+    pub(super) fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// Bytes relayed, from client to server and back.
+    pub(super) fn bytes(&mut self, sent: u64, received: u64) {
+        self.bytes = Some((sent, received));
+    }
+
+    /// How it ended; the first word counts.
+    pub(super) fn outcome(&mut self, outcome: Outcome) {
+        self.outcome.get_or_insert(outcome);
+    }
+
+    /// Ends the record of a client that is gone.
+    pub(super) fn client_aborted(mut self) {
+        self.outcome(Outcome::ClientAborted);
+    }
+
+    /// The connection is served: each of its exchanges has a record of its own.
+    pub(super) fn replaced_by_exchanges(mut self) {
+        self.silent = true;
+    }
+
+    /// Nobody said how it ended: its task was dropped, for the client went away or we stopped.
+    fn dropped(&self) -> Outcome {
+        if std::thread::panicking() {
+            return Outcome::Internal;
+        }
+        match self.stopped.phase() {
+            Phase::Stopping => Outcome::Stopped,
+            Phase::Running | Phase::Draining => Outcome::ClientAborted,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.silent {
+            return;
+        }
+        let outcome = self.outcome.unwrap_or_else(|| self.dropped());
+        let elapsed_us = (self.started.elapsed().as_secs_f64() * 1e6).round();
+        tracing::info!(
+            target: "dispa::exchange",
+            door = self.door.name(),
+            client = %self.client,
+            origin = self.origin.map(tracing::field::display),
+            host = self.host.as_ref().map(tracing::field::display),
+            method = self.method.as_ref().map(tracing::field::display),
+            path = self.path.as_deref(),
+            rule = self.rule.as_deref(),
+            target = self.target.as_deref(),
+            status = self.status.map(|status| status.as_u16()),
+            bytes_sent = self.bytes.map(|(sent, _)| sent),
+            bytes_received = self.bytes.map(|(_, received)| received),
+            outcome = outcome.name(),
+            duration_ms = elapsed_us / 1e3,
+            "exchange"
+        );
+    }
+}
+
+/// A response body that takes the record along: the exchange ends when the body does.
+#[derive(Debug)]
+pub(super) struct Recorded<B> {
+    inner: B,
+    record: Option<Record>,
+}
+
+impl<B: Body> Recorded<B> {
+    pub(super) fn new(inner: B, record: Record) -> Self {
+        Self { inner, record: Some(record) }
+    }
+
+    /// A body whose exchange is recorded elsewhere.
+    pub(super) fn unrecorded(inner: B) -> Self {
+        Self { inner, record: None }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        if let Some(record) = &mut self.record {
+            record.outcome(outcome);
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Recorded<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        match &frame {
+            Poll::Ready(None) => self.outcome(Outcome::Ok),
+            Poll::Ready(Some(Err(_))) => self.outcome(Outcome::BackendFailed),
+            Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => {
+                self.outcome(Outcome::Ok);
+            }
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

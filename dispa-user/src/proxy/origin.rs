@@ -1,0 +1,31 @@
+//! Step 1: where the program wanted to go, read off the slot it was sent to.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+
+use super::worker::Worker;
+use crate::{kernel::SlotLease, types::OriginalDestination};
+
+/// A connection whose slot stands for something.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// The program's end.
+    pub(super) client: SocketAddr,
+    /// Where it wanted to go.
+    pub(super) origin: OriginalDestination,
+    /// Keeps the slot's meaning for as long as the connection lives.
+    _lease: SlotLease,
+}
+
+/// `None` for a connection to an address of `lo` that is no slot, or to a slot that stands for
+/// nothing: there is nowhere to take it.
+pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
+    let interception = worker.state.interception.as_ref()?;
+    let lease = interception.arrived(stream.local_addr().ok()?)?;
+    Some(Arrival {
+        client: stream.peer_addr().ok()?,
+        origin: OriginalDestination::new(lease.destination()),
+        _lease: lease,
+    })
+}

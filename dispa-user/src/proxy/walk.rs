@@ -1,0 +1,39 @@
+//! The story of one connection.
+
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+
+use super::{
+    decide::{self, Way},
+    finish::Record,
+    origin, passthrough, peek,
+    serve::{self, Client},
+    worker::Worker,
+};
+use crate::net::{Prefixed, reset};
+
+/// A connection that came through a slot: a program wanted to go elsewhere.
+pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
+    let Some(arrival) = origin::of(&stream, &worker) else {
+        return reset(stream);
+    };
+    let record = Record::transparent(&arrival, worker.stopped.clone());
+    let Ok(peeked) = peek::peek(stream, &arrival, &worker).await else {
+        return record.client_aborted();
+    };
+    match decide::connection(&peeked.verdict, &arrival, &worker.state) {
+        Way::Serve => {
+            record.replaced_by_exchanges();
+            let stream = Prefixed::new(peeked.prefix, peeked.stream);
+            serve::http1(stream, Client::transparent(arrival), worker).await;
+        }
+        Way::Relay => passthrough::relay(peeked, &arrival, record, &worker).await,
+    }
+}
+
+/// A connection to the explicit door: the client knows it speaks to a proxy.
+pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
+    let Ok(client) = stream.peer_addr() else { return };
+    serve::http1(stream, Client::explicit(client), worker).await;
+}

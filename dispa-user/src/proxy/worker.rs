@@ -1,0 +1,174 @@
+//! One worker: a thread with a runtime, listeners and connections of its own.
+
+use std::{io, rc::Rc, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, LocalOptions},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::walk;
+use crate::{
+    kernel::monotonic_ns,
+    life::{Phase, Pulse, Stopped, Tasks},
+    net::Listener,
+    state::State,
+    types::Door,
+    upstream::{Connections, Mark},
+};
+
+/// How often a worker shows that it is alive; the kernel side waits for four of these.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// How often idle connections are looked through.
+const SWEEP: Duration = Duration::from_secs(15);
+
+/// The pause after an accept that failed for want of something (descriptors, memory).
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How long open exchanges may go on once the daemon stops.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// The listening sockets of one worker.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Where slots lead: one for each family.
+    pub transparent: Vec<Listener>,
+    /// The explicit door, where there is one.
+    pub explicit: Option<Listener>,
+}
+
+/// What a worker is started with.
+#[derive(Debug)]
+pub struct WorkerStart {
+    /// From 0.
+    pub number: usize,
+    /// Its own listeners.
+    pub listeners: Listeners,
+    /// Shared by all.
+    pub state: Arc<State>,
+    /// Shared by all.
+    pub pulse: Pulse,
+    /// Says when to stop.
+    pub stopped: Stopped,
+}
+
+/// What the steps of the walk use.
+#[derive(Debug)]
+pub struct Worker {
+    pub(super) state: Arc<State>,
+    pub(super) connections: Rc<Connections>,
+    pub(super) tasks: Tasks,
+    pub(super) stopped: Stopped,
+}
+
+impl WorkerStart {
+    /// Runs the worker on this thread until it has drained.
+    pub fn run(self) -> io::Result<()> {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let tasks = Tasks::default();
+        let worker = Rc::new(Worker {
+            connections: Connections::new(mark(&self.state), tasks.clone()),
+            state: Arc::clone(&self.state),
+            tasks,
+            stopped: self.stopped.clone(),
+        });
+        tokio::task::spawn_local(beat(self.number, self.pulse, Arc::clone(&self.state)));
+        tokio::task::spawn_local(sweep(Rc::clone(&worker.connections)));
+        for listener in self.listeners.transparent {
+            accept(listener, Door::Transparent, &worker)?;
+        }
+        if let Some(listener) = self.listeners.explicit {
+            accept(listener, Door::Explicit, &worker)?;
+        }
+        drain(&worker, self.stopped).await;
+        Ok(())
+    }
+}
+
+/// Waits for the end: what is open may finish, within limits.
+async fn drain(worker: &Worker, mut stopped: Stopped) {
+    stopped.reached(Phase::Draining).await;
+    worker.connections.close_idle();
+    tokio::select! {
+        _ = timeout(DRAIN_LIMIT, worker.tasks.idle()) => {}
+        () = stopped.reached(Phase::Stopping) => {}
+    }
+}
+
+fn accept(listener: Listener, door: Door, worker: &Rc<Worker>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let mut stopped = worker.stopped.clone();
+        tokio::select! {
+            () = stopped.reached(Phase::Draining) => {}
+            () = accept_all(&listener, door, &worker) => {}
+        }
+    });
+    Ok(())
+}
+
+async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => start(stream, door, worker),
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, door = door.name(), "cannot accept");
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+fn start(stream: TcpStream, door: Door, worker: &Rc<Worker>) {
+    // Small writes must not wait for an acknowledgement; a failure only makes it slower.
+    let _ = stream.set_nodelay(true);
+    let shared = Rc::clone(worker);
+    match door {
+        Door::Transparent => worker.tasks.spawn(walk::transparent(stream, shared)),
+        Door::Explicit => worker.tasks.spawn(walk::explicit(stream, shared)),
+    }
+}
+
+/// Errors of a connection that was gone before it was accepted (accept(2)).
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+fn mark(state: &Arc<State>) -> Mark {
+    let state = Arc::clone(state);
+    Rc::new(move |socket, backend| match &state.interception {
+        Some(interception) => interception.mark(socket, backend).map_err(io::Error::other),
+        None => Ok(()),
+    })
+}
+
+/// Shows the kernel side, as long as this runtime turns, that the daemon is alive.
+async fn beat(number: usize, pulse: Pulse, state: Arc<State>) {
+    let Some(interception) = &state.interception else { return };
+    let mut ticks = interval(BEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let oldest = pulse.stamp(number, monotonic_ns());
+        if let Err(error) = interception.heartbeat().beat(oldest) {
+            tracing::warn!(%error, "no heartbeat: connections go direct");
+        }
+    }
+}
+
+async fn sweep(connections: Rc<Connections>) {
+    let mut ticks = interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        connections.sweep();
+    }
+}

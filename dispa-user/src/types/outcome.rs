@@ -1,0 +1,51 @@
+//! How it ended.
+
+/// How one exchange or connection ended: the one label that logs, metrics and dashboards share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A backend answered, and the answer reached the client whole. Its status may be any.
+    Ok,
+    /// The bytes were relayed to the original destination, unread.
+    Relayed,
+    /// No rule matches the host asked for at the explicit door (answered with 404).
+    NoRule,
+    /// A rule matches, but no backend is usable (503).
+    NoBackend,
+    /// The client sent something that is not a valid request (400).
+    BadRequest,
+    /// No connection to the chosen backend could be made (502).
+    BackendUnreachable,
+    /// The backend broke off, or answered what is not HTTP, after the connection was made (502).
+    BackendFailed,
+    /// The original destination of a connection to be relayed did not answer.
+    OriginUnreachable,
+    /// A configured time limit passed (504 where a status can still be sent).
+    Timeout,
+    /// The client went away before its answer was complete.
+    ClientAborted,
+    /// The daemon stopped before the exchange was complete.
+    Stopped,
+    /// A fault of dispa itself (500).
+    Internal,
+}
+
+impl Outcome {
+    /// The label that logs and metrics use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Relayed => "relayed",
+            Self::NoRule => "no_rule",
+            Self::NoBackend => "no_backend",
+            Self::BadRequest => "bad_request",
+            Self::BackendUnreachable => "backend_unreachable",
+            Self::BackendFailed => "backend_failed",
+            Self::OriginUnreachable => "origin_unreachable",
+            Self::Timeout => "timeout",
+            Self::ClientAborted => "client_aborted",
+            Self::Stopped => "stopped",
+            Self::Internal => "internal",
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The backends of a configuration and the order they are used in.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    balance::{Algorithm, Balancer, Lease},
+    config::Target,
+    types::HostName,
+};
+
+/// One server that can answer.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// From 1, in the order of the configuration; what the kernel side knows it by.
+    pub number: u32,
+    /// As configured.
+    pub name: Arc<str>,
+    /// A name or an address.
+    pub host: HostName,
+    /// TCP port.
+    pub port: u16,
+    /// Longest time to the beginning of its response.
+    pub timeout: Duration,
+}
+
+/// All backends, and the balancer that chooses among them.
+#[derive(Debug)]
+pub struct Pool {
+    backends: Vec<Backend>,
+    balancer: Arc<Balancer>,
+}
+
+impl Pool {
+    /// The pool of all configured targets.
+    #[must_use]
+    pub fn new(targets: &[Target], algorithm: Algorithm) -> Self {
+        let weights: Vec<u32> = targets.iter().map(|target| target.weight).collect();
+        let backends = (1..).zip(targets).map(|(number, target)| Backend::new(number, target));
+        let balancer = Arc::new(Balancer::new(algorithm, &weights));
+        Self { backends: backends.collect(), balancer }
+    }
+
+    /// The next backend, busy while the lease lives; `None` where there is none.
+    #[must_use]
+    pub fn pick(&self) -> Option<(&Backend, Lease)> {
+        let index = self.balancer.pick(|_| true)?;
+        Some((self.backends.get(index)?, self.balancer.lease(index)))
+    }
+}
+
+impl Backend {
+    fn new(number: u32, target: &Target) -> Self {
+        Self {
+            number,
+            name: Arc::clone(&target.name),
+            host: target.authority.host.clone(),
+            port: target.authority.port,
+            timeout: target.timeout,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Somebody else's kernel program in the way of connections.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::Result;
+use dispa_lab::{Cgroup, Process};
+
+const SCRIPT: &str = include_str!("../clients/foreign_program.py");
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A `connect4` program called `foreign` that sends one address's connections to another. It is
+/// loaded and attached by a process that has nothing in common with dispa, and lives as long.
+#[derive(Debug)]
+pub struct ForeignProgram {
+    _holder: Process,
+}
+
+impl ForeignProgram {
+    /// Attaches it to `cgroup`, after whatever is attached there already.
+    pub fn attach(cgroup: &Cgroup, from: &str, to: &str) -> Result<Self> {
+        let mut command = Command::new("python3");
+        command.args(["-c", SCRIPT]).arg(cgroup.path()).args([from, to]);
+        let holder = Process::start(&mut command)?;
+        holder.wait_for_line(TIMEOUT, |line| line.text == "attached")?;
+        Ok(Self { _holder: holder })
+    }
+}

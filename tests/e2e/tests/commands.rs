@@ -1,0 +1,128 @@
+//! `dispa exec` and `dispa doctor`.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use anyhow::Result;
+use dispa_e2e::{ForeignProgram, Site, Traces};
+use dispa_lab::{Cgroup, Dispa, Finished, Lab, Process, run};
+use nix::sys::signal::Signal;
+
+const SOON: Duration = Duration::from_mins(1);
+
+/// Runs `dispa exec` with the site's configuration; the cgroup it makes is its own affair.
+fn exec(site: &Site<'_>, command: &[&str]) -> Result<Finished> {
+    run(&mut exec_command(site, command)?, SOON)
+}
+
+fn exec_command(site: &Site<'_>, command: &[&str]) -> Result<Command> {
+    let config = Dispa::write(site.lab, &Site::config_of_one(), site.cgroup.path())?;
+    let mut dispa = site.cgroup.command(Dispa::binary()?);
+    dispa.arg("exec").arg("-c").arg(config).arg("--").args(command);
+    Ok(dispa)
+}
+
+fn doctor(config: &Path) -> Result<Finished> {
+    run(Command::new(Dispa::binary()?).arg("doctor").arg("-c").arg(config), SOON)
+}
+
+#[test]
+fn exec_intercepts_one_command_and_nothing_else() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let before = Traces::of(&site.cgroup)?;
+        // The command's own output, and a look from outside while it runs.
+        let script = r#"curl -sS http://example.com/; echo $$ > "$0/cgroup.procs"
+                        curl -sS http://example.com/"#;
+        let outside = Cgroup::new()?;
+        let place = outside.path().display().to_string();
+        let finished = exec(&site, &["sh", "-c", script, &place])?;
+        assert_eq!(finished.success()?, "one\noriginal");
+        assert_eq!(Traces::of(&site.cgroup)?, before);
+        Ok(())
+    })
+}
+
+#[test]
+fn exec_passes_the_exit_status_on() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let before = Traces::of(&site.cgroup)?;
+        for (script, code) in
+            [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", 143), ("kill -KILL $$", 137)]
+        {
+            let finished = exec(&site, &["sh", "-c", script])?;
+            assert_eq!(finished.code(), Some(code), "{script}: {finished:?}");
+        }
+        // As a shell has it: not found is 127.
+        assert_eq!(exec(&site, &["/no/such/program"])?.code(), Some(127));
+        assert_eq!(Traces::of(&site.cgroup)?, before);
+        Ok(())
+    })
+}
+
+#[test]
+fn exec_passes_a_request_to_end_on() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let before = Traces::of(&site.cgroup)?;
+        let command = ["sh", "-c", "echo running; exec sleep 300"];
+        let exec = Process::start(&mut exec_command(&site, &command)?)?;
+        exec.wait_for_line(SOON, |line| line.text == "running")?;
+        exec.signal(Signal::SIGTERM)?;
+        assert_eq!(exec.finish(SOON)?.code(), Some(143));
+        assert_eq!(Traces::of(&site.cgroup)?, before);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_a_command_leaves_running_goes_on_where_it_would_have_been() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let leaves_a_child = "sleep 300 >/dev/null 2>&1 & echo $!";
+        let child = exec(&site, &["sh", "-c", leaves_a_child])?.success()?;
+        assert_eq!(site.cgroup.processes()?, [child.parse::<u32>()?]);
+        assert_eq!(site.cgroup.children()?, [""; 0]);
+        Ok(())
+    })
+}
+
+#[test]
+fn doctor_tells_what_it_looked_at_line_by_line() -> Result<()> {
+    Lab::run(|lab| {
+        let cgroup = Cgroup::new()?;
+        let config = Dispa::write(lab, &Site::config(), cgroup.path())?;
+        let report = doctor(&config)?.success()?;
+        assert!(report.lines().all(|line| line.starts_with("ok ")), "{report}");
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        let mount = Cgroup::root()?.display().to_string();
+        for fact in [release.trim(), mount.as_str(), "BTF", "CAP_BPF", "IPv4", "IPv6"] {
+            assert!(report.contains(fact), "{fact:?} is not in {report}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn doctor_fails_over_what_is_wrong_and_says_how_to_mend_it() -> Result<()> {
+    Lab::run(|_| {
+        let report = doctor(Path::new("/no/such/dispa.toml"))?.failure(1)?;
+        let wrong: Vec<_> = report.lines().filter(|line| !line.starts_with("ok ")).collect();
+        let [fault, fix] = wrong[..] else { anyhow::bail!("{report}") };
+        assert!(fault.starts_with("FAIL ") && fault.contains("/no/such/dispa.toml"), "{fault}");
+        assert!(fix.trim_start().starts_with("fix: "), "{fix}");
+        Ok(())
+    })
+}
+
+#[test]
+fn doctor_names_the_programs_of_others() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let _foreign = ForeignProgram::attach(&site.cgroup, "198.51.100.77", "198.51.100.10")?;
+        let config = Dispa::write(lab, &Site::config(), site.cgroup.path())?;
+        let report = doctor(&config)?.success()?;
+        assert!(report.contains("foreign"), "{report}");
+        Ok(())
+    })
+}

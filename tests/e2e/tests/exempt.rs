@@ -1,0 +1,81 @@
+//! Connections that must not be redirected, though they go to an intercepted address.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use dispa_e2e::{Site, direct};
+use dispa_lab::{Config, HttpServer, Lab, Neighbour, run};
+
+const BOUND_DEVICE: &str = include_str!("../clients/bound_device.py");
+
+const SOON: Duration = Duration::from_mins(1);
+
+#[test]
+fn a_program_in_another_network_namespace_goes_direct() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let neighbour = Neighbour::new()?;
+        let dispa = site.dispa(&Site::config_of_one().kernel_events())?;
+        let mut curl = neighbour.command(&site.cgroup, "curl");
+        let body = run(curl.args(["-sSf", "http://four.example.com/"]), SOON)?.success()?;
+        assert_eq!(body, "original");
+        dispa.record("connect", &[("outcome", "other_netns"), ("origin", "198.51.100.10:80")])?;
+        assert_eq!(site.curl(&["http://four.example.com/"])?, "one");
+        let stopped = dispa.stop()?.summary;
+        assert_eq!(stopped.count("other_netns"), Some(1), "{stopped:?}");
+        assert_eq!(stopped.count("redirected_v4"), Some(1), "{stopped:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_socket_bound_to_a_device_goes_direct() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&Site::config_of_one())?;
+        let address = Site::V4.to_string();
+        assert_eq!(site.python(BOUND_DEVICE, &[&address, Site::NAME])?, "original");
+        assert_eq!(site.curl(&["--interface", "if!lo", "http://six.example.com/"])?, "original");
+        let stopped = dispa.stop()?.summary;
+        assert_eq!(stopped.count("bound_device"), Some(2), "{stopped:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn dispas_own_connection_to_an_intercepted_address_goes_direct() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config = Config::new(&[Site::NAME]).target("itself", (Site::V4, 80).into());
+        let dispa = site.dispa(&config)?;
+        assert_eq!(site.curl(&["-4", "http://example.com/"])?, "original");
+        assert_eq!(site.curl(&["-6", "http://example.com/"])?, "original");
+        assert_eq!(
+            site.curl(&["-4", "-H", "Host: other.test", "http://example.com/"])?,
+            "original"
+        );
+        assert_eq!(site.original.requests(), 3);
+        let stopped = dispa.stop()?;
+        let exchanges = stopped.log.iter().filter(|record| record.message() == "exchange");
+        assert_eq!(exchanges.count(), 3, "one walk each, no loop");
+        assert!(stopped.summary.count("own_socket") >= Some(2), "{:?}", stopped.summary);
+        Ok(())
+    })
+}
+
+#[test]
+fn programs_outside_the_cgroup_and_other_ports_are_not_touched() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let _other_port = HttpServer::start("port 81", &[(Site::V4, 81).into()])?;
+        let dispa = site.dispa(&Site::config_of_one())?;
+        let outside = direct("curl", &["-sS", "http://example.com/"])?.success()?;
+        assert_eq!(outside, "original");
+        assert_eq!(site.curl(&["http://example.com:81/"])?, "port 81");
+        let stopped = dispa.stop()?.summary;
+        for counter in ["redirected_v4", "redirected_v6"] {
+            assert_eq!(stopped.count(counter), Some(0), "{stopped:?}");
+        }
+        Ok(())
+    })
+}

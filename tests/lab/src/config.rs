@@ -1,0 +1,157 @@
+//! The configuration file of a daemon under test.
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+/// What a test says about its daemon. The rest is always the same: the explicit door on
+/// `127.0.0.1:8080`, two workers, ports 80 and 443, a JSON log.
+#[derive(Clone, Debug)]
+pub struct Config {
+    bind: SocketAddr,
+    intercept: Vec<String>,
+    exclude: Vec<String>,
+    targets: Vec<Target>,
+    balancing: String,
+    kernel_events: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    name: String,
+    address: SocketAddr,
+    weight: u32,
+}
+
+impl Config {
+    /// Where the explicit door is unless [`Config::bind`] moves it.
+    pub const EXPLICIT_DOOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+    /// A daemon that intercepts these domains and has no target yet.
+    #[must_use]
+    pub fn new(intercept: &[&str]) -> Self {
+        Self {
+            bind: Self::EXPLICIT_DOOR,
+            intercept: owned(intercept),
+            exclude: Vec::new(),
+            targets: Vec::new(),
+            balancing: "roundrobin".to_owned(),
+            kernel_events: false,
+        }
+    }
+
+    /// One more target, of weight 1.
+    #[must_use]
+    pub fn target(self, name: &str, address: SocketAddr) -> Self {
+        self.weighted_target(name, address, 1)
+    }
+
+    /// One more target.
+    #[must_use]
+    pub fn weighted_target(mut self, name: &str, address: SocketAddr, weight: u32) -> Self {
+        self.targets.push(Target { name: name.to_owned(), address, weight });
+        self
+    }
+
+    /// Leaves these domains alone.
+    #[must_use]
+    pub fn exclude(mut self, domains: &[&str]) -> Self {
+        self.exclude = owned(domains);
+        self
+    }
+
+    /// Chooses among the targets in another way than by turns.
+    #[must_use]
+    pub fn balancing(mut self, kind: &str) -> Self {
+        kind.clone_into(&mut self.balancing);
+        self
+    }
+
+    /// Moves the explicit door.
+    #[must_use]
+    pub fn bind(mut self, address: SocketAddr) -> Self {
+        self.bind = address;
+        self
+    }
+
+    /// Lets the daemon log what the kernel did with each connection (its flag `-v`).
+    #[must_use]
+    pub fn kernel_events(mut self) -> Self {
+        self.kernel_events = true;
+        self
+    }
+
+    /// Whether the daemon is started with `-v`.
+    pub(crate) fn wants_kernel_events(&self) -> bool {
+        self.kernel_events
+    }
+
+    /// The text of the file, for a daemon attached to `cgroup`.
+    #[must_use]
+    pub fn text(&self, cgroup: &Path) -> String {
+        let Self { bind, intercept, exclude, balancing, .. } = self;
+        let cgroup = cgroup.display();
+        let targets = self.targets.iter().fold(String::new(), |mut text, target| {
+            let Target { name, address, weight } = target;
+            // Writing to a string cannot fail. Debug quotes as TOML does.
+            let _ = writeln!(
+                text,
+                "[[targets.targets]]\nname = {name:?}\nurl = \"http://{address}\"\nweight = {weight}"
+            );
+            text
+        });
+        format!(
+            r#"[server]
+bind_address = "{bind}"
+workers = 2
+[domains]
+intercept_domains = {intercept:?}
+exclude_domains = {exclude:?}
+{targets}[targets.load_balancing]
+type = {balancing:?}
+[intercept]
+enabled = true
+cgroup = "{cgroup}"
+ports = [80, 443]
+[logging]
+level = "info"
+format = "json"
+"#
+        )
+    }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Config;
+
+    #[test]
+    fn the_text_holds_what_was_said() -> anyhow::Result<()> {
+        let config = Config::new(&["example.com", "*.test.com"])
+            .exclude(&["admin.test.com"])
+            .target("one", "127.0.0.1:3001".parse()?)
+            .weighted_target("two", "[::1]:3002".parse()?, 3)
+            .balancing("weighted");
+        let text = config.text(Path::new("/sys/fs/cgroup/x"));
+        for expected in [
+            "bind_address = \"127.0.0.1:8080\"\n",
+            "intercept_domains = [\"example.com\", \"*.test.com\"]\n",
+            "exclude_domains = [\"admin.test.com\"]\n",
+            "name = \"one\"\nurl = \"http://127.0.0.1:3001\"\nweight = 1\n",
+            "name = \"two\"\nurl = \"http://[::1]:3002\"\nweight = 3\n",
+            "type = \"weighted\"\n",
+            "cgroup = \"/sys/fs/cgroup/x\"\n",
+        ] {
+            assert!(text.contains(expected), "{expected:?} is not in\n{text}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! The daemon under test, as a user runs it.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::{
+    cgroup::Cgroup,
+    config::Config,
+    lab::Lab,
+    log::Record,
+    process::{Finished, Process},
+};
+
+/// Loading, resolving and attaching take well under a second on an idle machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a log line may take to appear after its cause, on a machine busy with other tests.
+const LOG_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Longer than the daemon gives its open connections.
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A running daemon, attached to a cgroup and living in it too: what it connects to passes the
+/// same programs as everyone else's connections, as on a host where the root is intercepted.
+#[derive(Debug)]
+pub struct Dispa {
+    process: Process,
+}
+
+/// A daemon that has ended as it was asked to.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Its end: exit code and outputs.
+    pub finished: Finished,
+    /// Its last record, `stopped`: what the kernel side did over its life.
+    pub summary: Record,
+    /// All of its records.
+    pub log: Vec<Record>,
+}
+
+impl Dispa {
+    /// The binary: the one `DISPA_BIN` names, or else the workspace's release build.
+    pub fn binary() -> Result<PathBuf> {
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/dispa");
+        let binary = env::var_os("DISPA_BIN").map_or(built, PathBuf::from);
+        binary.canonicalize().with_context(|| {
+            let place = binary.display();
+            format!("no daemon at {place}: run `cargo xtask build --release`, or set DISPA_BIN")
+        })
+    }
+
+    /// Starts the daemon inside `cgroup`, to intercept `cgroup`, and waits until it is ready.
+    pub fn start(lab: &Lab, cgroup: &Cgroup, config: &Config) -> Result<Self> {
+        let mut command = Self::command(lab, cgroup, config)?;
+        let dispa = Self { process: Process::start(&mut command)? };
+        dispa.wait_for(READY_TIMEOUT, |record| record.message() == "ready")?;
+        Ok(dispa)
+    }
+
+    /// The command that runs the daemon in the foreground inside `cgroup`, with its file written.
+    pub fn command(lab: &Lab, cgroup: &Cgroup, config: &Config) -> Result<Command> {
+        let mut command = cgroup.command(Self::binary()?);
+        command.arg("-c").arg(Self::write(lab, config, cgroup.path())?);
+        if config.wants_kernel_events() {
+            command.arg("-v");
+        }
+        Ok(command)
+    }
+
+    /// Writes the file of a daemon that intercepts the cgroup in this directory.
+    pub fn write(lab: &Lab, config: &Config, cgroup: &Path) -> Result<PathBuf> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        lab.file(&format!("dispa-{number}.toml"), &config.text(cgroup))
+    }
+
+    /// Its log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<Record> {
+        records(&self.process)
+    }
+
+    /// The records so far with this message.
+    #[must_use]
+    pub fn records(&self, message: &str) -> Vec<Record> {
+        self.log().into_iter().filter(|record| record.message() == message).collect()
+    }
+
+    /// Waits for a record, past ones included, with this message and these texts in its fields.
+    pub fn record(&self, message: &str, fields: &[(&str, &str)]) -> Result<Record> {
+        self.wait_for(LOG_TIMEOUT, |record| record.message() == message && record.has(fields))
+            .with_context(|| format!("no {message:?} with {fields:?} in the log"))
+    }
+
+    /// Waits for a record that fits `wanted`, past ones included.
+    pub fn wait_for(&self, timeout: Duration, wanted: impl Fn(&Record) -> bool) -> Result<Record> {
+        let fits = |text: &str| Record::parse(text).filter(|record| wanted(record));
+        let line = self.process.wait_for_line(timeout, |line| fits(&line.text).is_some())?;
+        fits(&line.text).context("the line awaited is a record")
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Kills it (`kill -9`) without waiting for its end.
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    /// Asks it to stop (SIGTERM), and checks that it does so in good order.
+    pub fn stop(self) -> Result<Stopped> {
+        self.signal(Signal::SIGTERM)?;
+        let finished = self.process.finish(STOP_TIMEOUT)?;
+        finished.success()?;
+        let log: Vec<_> = finished.stderr().lines().filter_map(Record::parse).collect();
+        let summary = log.last().cloned().context("it logged nothing")?;
+        ensure!(summary.message() == "stopped", "its last record is {summary:?}");
+        Ok(Stopped { finished, summary, log })
+    }
+}
+
+fn records(process: &Process) -> Vec<Record> {
+    process.lines().iter().filter_map(|line| Record::parse(&line.text)).collect()
+}

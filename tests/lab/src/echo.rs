@@ -1,0 +1,60 @@
+//! A server that sends back what it is sent, and ends when its client has ended.
+
+use std::{io, net::SocketAddr};
+
+use anyhow::Result;
+
+use crate::tcp::TcpServer;
+
+/// Raw bytes, both ways; a half-closed connection is answered to its last byte.
+#[derive(Debug)]
+pub struct EchoServer(TcpServer);
+
+impl EchoServer {
+    /// Listens on all of `addresses`.
+    pub fn start(addresses: &[SocketAddr]) -> Result<Self> {
+        let server = TcpServer::start(addresses, |connection| {
+            io::copy(&mut &*connection.stream, &mut &*connection.stream).map(drop)
+        })?;
+        Ok(Self(server))
+    }
+
+    /// How many connections it has accepted.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted()
+    }
+
+    /// How many of them are still open.
+    #[must_use]
+    pub fn connected(&self) -> usize {
+        self.0.connected()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::{Shutdown, SocketAddr, TcpStream},
+    };
+
+    use super::EchoServer;
+    use crate::lab::Lab;
+
+    #[test]
+    fn what_comes_in_goes_out_after_half_close_too() -> anyhow::Result<()> {
+        Lab::run(|_| {
+            let address: SocketAddr = "127.0.0.1:7".parse()?;
+            let server = EchoServer::start(&[address])?;
+            let mut stream = TcpStream::connect(address)?;
+            stream.write_all(b"there and back")?;
+            stream.shutdown(Shutdown::Write)?;
+            let mut back = String::new();
+            stream.read_to_string(&mut back)?;
+            assert_eq!(back, "there and back");
+            assert_eq!(server.accepted(), 1);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! The lab: a private piece of network in which the real daemon meets real clients and servers.
+//!
+//! [`Lab::run`] opens a network and mount namespace for one thread and everything it starts. A
+//! [`Cgroup`] is what the daemon is attached to; clients are started inside it. Whatever the lab
+//! makes is undone when its owner goes out of scope, panics or is killed.
+//!
+//! The lab knows the daemon as a user does: by its binary, its configuration file, its signals and
+//! its log. It links nothing of it. It needs root, `ip`, and whatever client a test asks for; what
+//! is missing is an error and never a skipped test.
+
+mod cgroup;
+mod client;
+mod config;
+mod dispa;
+mod dns;
+mod echo;
+mod http;
+mod janitor;
+mod lab;
+mod log;
+mod neighbour;
+mod poll;
+mod process;
+mod scratch;
+mod tcp;
+
+pub use cgroup::Cgroup;
+pub use client::Client;
+pub use config::Config;
+pub use dispa::{Dispa, Stopped};
+pub use dns::DnsServer;
+pub use echo::EchoServer;
+pub use http::{HttpServer, Seen};
+pub use lab::Lab;
+pub use log::Record;
+pub use neighbour::Neighbour;
+pub use poll::until;
+pub use process::{Finished, Line, Process, Stream, run};
+pub use tcp::{Connection, TcpServer};

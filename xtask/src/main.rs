@@ -1,0 +1,74 @@
+//! `cargo xtask`: the one door to building, checking and testing dispa.
+//!
+//! Each command is a file of its name. It says every step and why (`==> what (why)`), streams what
+//! the step prints, and ends with one clear line when something fails.
+
+mod build;
+mod cargo;
+mod checks;
+mod ci;
+mod ebpf;
+mod failure;
+mod setup;
+mod shell;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// dispa's own commands
+#[derive(Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what this machine lacks to build and test dispa (Debian 12, root)
+    Setup,
+    /// Compile the kernel programs to target/ebpf/dispa-ebpf.o, unless they are up to date
+    BuildEbpf,
+    /// Build the daemon, kernel programs included
+    Build {
+        /// Optimised, as it is shipped
+        #[arg(long)]
+        release: bool,
+    },
+    /// Check format, floors and lints, then run every test, the lab included (root)
+    Test {
+        /// Run only the tests whose name contains one of these, and none of the checks
+        filters: Vec<String>,
+    },
+    /// All of `test`, and the docs and the dependencies' licences and sources (root)
+    Ci,
+    /// Check the floors of the house and the habits no compiler checks
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return failure::usage(&error),
+    };
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Setup => setup::everything(),
+        Command::BuildEbpf => ebpf::build(),
+        Command::Build { release } => build::build(release),
+        Command::Test { filters } => test::test(&filters),
+        Command::Ci => ci::ci(),
+        Command::Tidy => tidy::tidy(),
+    }
+}

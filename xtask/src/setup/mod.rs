@@ -1,0 +1,39 @@
+//! `setup`: installs what is missing, and says each thing and why. Quick where nothing is.
+
+mod apt;
+mod guest;
+mod no_services;
+mod packages;
+
+use anyhow::Result;
+
+use crate::{ebpf, shell};
+use apt::Apt;
+pub(crate) use packages::Group;
+
+/// What building takes.
+pub(crate) const TOOLCHAIN: &[Group] = &[Group::Host, Group::Compiler, Group::Linker];
+/// What the tests take.
+pub(crate) const ALL: &[Group] =
+    &[Group::Host, Group::Compiler, Group::Linker, Group::Network, Group::Lab, Group::Guest];
+
+/// Makes this machine ready for every command.
+pub(crate) fn everything() -> Result<()> {
+    ensure(ALL)?;
+    ebpf::ensure_linker()?;
+    shell::step("ready", "nothing is missing to build and test dispa");
+    Ok(())
+}
+
+/// Makes this machine ready for commands that take these groups.
+pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
+    let mut apt = Apt::default();
+    let missing = packages::missing(groups)?;
+    if !missing.is_empty() {
+        apt.install(&missing)?;
+    }
+    if groups.contains(&Group::Guest) {
+        guest::ensure(&mut apt)?;
+    }
+    Ok(())
+}
