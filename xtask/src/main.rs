@@ -3,10 +3,12 @@
 //! Each command is a file of its name. It says every step and why (`==> what (why)`), streams what
 //! the step prints, and ends with one clear line when something fails.
 
+mod bench;
 mod build;
 mod cargo;
 mod checks;
 mod ci;
+mod demo;
 mod ebpf;
 mod failure;
 mod setup;
@@ -47,6 +49,15 @@ enum Command {
     },
     /// All of `test`, and the docs and the dependencies' licences and sources (root)
     Ci,
+    /// Show the main job working: an unmodified curl, the kernel's hook, a chosen backend (root)
+    Demo,
+    /// Measure what dispa costs, against a limit or a peer in the same run (root)
+    #[command(after_help = "Example: cargo xtask bench connect")]
+    Bench {
+        /// The benchmark's name and options; --help lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Check the floors of the house and the habits no compiler checks
     Tidy,
 }
@@ -69,6 +80,17 @@ fn run(command: Command) -> Result<()> {
         Command::Build { release } => build::build(release),
         Command::Test { filters } => test::test(&filters),
         Command::Ci => ci::ci(),
+        Command::Demo => show(),
+        Command::Bench { arguments } => bench::bench(&arguments),
         Command::Tidy => tidy::tidy(),
     }
+}
+
+/// Builds what the demo shows, then shows it.
+fn show() -> Result<()> {
+    failure::require_root("the demo needs network namespaces, cgroups and eBPF")?;
+    setup::ensure(setup::DEMO)?;
+    ebpf::build()?;
+    build::daemon(true)?;
+    demo::run(&build::released_daemon())
 }

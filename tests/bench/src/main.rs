@@ -1,1 +1,31 @@
-fn main() {}
+//! Measures what dispa costs. Every figure is a difference or a ratio to another one of the same
+//! run, taken in turns, with medians: the machines this runs on are noisy.
+
+mod connect;
+mod statistics;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "dispa-bench")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What a connection costs the program that makes it.
+    Connect(connect::Size),
+    /// The measuring side of `connect`, in a process of its own.
+    #[command(name = "__probe", hide = true)]
+    Probe(connect::Ends),
+}
+
+fn main() -> Result<()> {
+    match Args::parse().command {
+        Command::Connect(size) => connect::run(&size),
+        Command::Probe(ends) => connect::probe(&ends),
+    }
+}

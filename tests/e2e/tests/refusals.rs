@@ -98,7 +98,7 @@ fn with_its_port_taken() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         let _owner = TcpServer::start(&[Config::EXPLICIT_DOOR], |_| Ok(()))?;
-        let mut command = Dispa::command(lab, &site.cgroup, &Site::config())?;
+        let mut command = Dispa::command(&Dispa::binary()?, lab, &site.cgroup, &Site::config())?;
         let text = refusal(&site.cgroup, &mut command, BIND)?;
         one_line_about(&text, &["127.0.0.1:8080", "in use"]);
         Ok(())

@@ -14,6 +14,7 @@ use crate::{janitor::Janitor, scratch::unique_name};
 /// Kills what is left inside (Linux 5.14) and removes the cgroup with all its children, which
 /// takes as long as the last process takes to die.
 const CLEAN: &str = r#"
+    [ -d "$0" ] || exit 0
     echo 1 > "$0/cgroup.kill"
     for try in $(seq 200); do
         find "$0" -depth -type d -exec rmdir {} + 2>/dev/null
@@ -36,8 +37,8 @@ impl Cgroup {
     /// Makes one, directly below the cgroup2 mount.
     pub fn new() -> Result<Self> {
         let path = Self::root()?.join(unique_name());
-        fs::create_dir(&path).with_context(|| format!("cannot make cgroup {}", path.display()))?;
         let janitor = Janitor::new(CLEAN, &path)?;
+        fs::create_dir(&path).with_context(|| format!("cannot make cgroup {}", path.display()))?;
         Ok(Self { path, _janitor: janitor })
     }
 

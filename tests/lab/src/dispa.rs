@@ -59,15 +59,25 @@ impl Dispa {
 
     /// Starts the daemon inside `cgroup`, to intercept `cgroup`, and waits until it is ready.
     pub fn start(lab: &Lab, cgroup: &Cgroup, config: &Config) -> Result<Self> {
-        let mut command = Self::command(lab, cgroup, config)?;
+        Self::start_binary(&Self::binary()?, lab, cgroup, config)
+    }
+
+    /// [`Dispa::start`] for this binary and no other.
+    pub fn start_binary(
+        binary: &Path,
+        lab: &Lab,
+        cgroup: &Cgroup,
+        config: &Config,
+    ) -> Result<Self> {
+        let mut command = Self::command(binary, lab, cgroup, config)?;
         let dispa = Self { process: Process::start(&mut command)? };
         dispa.wait_for(READY_TIMEOUT, |record| record.message() == "ready")?;
         Ok(dispa)
     }
 
     /// The command that runs the daemon in the foreground inside `cgroup`, with its file written.
-    pub fn command(lab: &Lab, cgroup: &Cgroup, config: &Config) -> Result<Command> {
-        let mut command = cgroup.command(Self::binary()?);
+    pub fn command(binary: &Path, lab: &Lab, cgroup: &Cgroup, config: &Config) -> Result<Command> {
+        let mut command = cgroup.command(binary);
         command.arg("-c").arg(Self::write(lab, config, cgroup.path())?);
         if config.wants_kernel_events() {
             command.arg("-v");

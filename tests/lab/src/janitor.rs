@@ -21,7 +21,8 @@ pub(crate) struct Janitor {
 }
 
 impl Janitor {
-    /// Runs `script`, with `path` as its `$0`, once the janitor's owner is gone.
+    /// Runs `script`, with `path` as its `$0`, once the janitor's owner is gone. Comes before the
+    /// thing to be cleaned up is made: there is no moment at which that could be left behind.
     pub(crate) fn new(script: &str, path: &Path) -> Result<Self> {
         let shell = Command::new("sh")
             .args(["-c", &format!("read -r end; {script}")])

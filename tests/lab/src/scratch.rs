@@ -20,8 +20,8 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Result<Self> {
         let path = env::temp_dir().join(unique_name());
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let janitor = Janitor::new(r#"rm -rf "$0""#, &path)?;
+        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self { path, _janitor: janitor })
     }
 

@@ -1,3 +1,5 @@
+//! The DNS server as the C library sees it.
+
 use std::{
     net::{IpAddr, Ipv4Addr},
     process::Command,

@@ -1,3 +1,5 @@
+//! The HTTP server as curl and a raw socket see it.
+
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},

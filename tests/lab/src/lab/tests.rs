@@ -1,3 +1,5 @@
+//! What a lab keeps apart, and what it leaves.
+
 use std::{
     fs,
     net::{IpAddr, TcpListener, ToSocketAddrs as _},

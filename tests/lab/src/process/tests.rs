@@ -1,3 +1,5 @@
+//! Outputs, deadlines and signals of a child.
+
 use std::{
     process::Command,
     time::{Duration, Instant},
