@@ -312,8 +312,11 @@ fn origin_of(destination: SocketAddr) -> Origin {
 
 /// The address as the four words that stand in memory, network byte order.
 fn words(address: Ipv6Addr) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h] = address.segments().map(u32::from);
-    [(a, b), (c, d), (e, f), (g, h)].map(|(high, low)| (high << 16 | low).to_be())
+    let octets = address.octets();
+    let word = |at: usize| {
+        u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+    };
+    [word(0), word(4), word(8), word(12)]
 }
 
 fn is_absent(error: &MapError) -> bool {

@@ -1,14 +1,16 @@
 """Somebody else's connect4 program: IPv4 connections to FROM go to TO instead.
 
-foreign_program.py CGROUP FROM TO
+foreign_program.py CGROUP FROM TO link|attach
 
 Loads the program and attaches it to the cgroup by the bare system call, says so, and holds it
-until its standard input ends.
+until its standard input ends. A link ends with this process. The older way of attaching, which
+systemd uses, lasts as long as the cgroup does.
 """
 import ctypes, os, platform, socket, struct, sys
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
-PROG_LOAD, LINK_CREATE = 5, 28
+PROG_LOAD, PROG_ATTACH, LINK_CREATE = 5, 8, 28
+ALLOW_MULTI = 2  # BPF_F_ALLOW_MULTI
 CGROUP_SOCK_ADDR, INET4_CONNECT = 18, 10  # enum bpf_prog_type, enum bpf_attach_type
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -31,7 +33,7 @@ def word(address):
     return struct.unpack("=I", socket.inet_aton(address))[0]
 
 
-cgroup, origin, target = sys.argv[1:]
+cgroup, origin, target, how = sys.argv[1:]
 USER_IP4 = 4  # offset in struct bpf_sock_addr
 program = b"".join([
     instruction(0x61, destination=2, source=1, offset=USER_IP4),  # r2 = ctx->user_ip4
@@ -46,6 +48,9 @@ loaded = bpf(PROG_LOAD, struct.pack(
     "=IIQQIIQII16sII", CGROUP_SOCK_ADDR, len(program) // 8, ctypes.addressof(code),
     ctypes.addressof(licence), 0, 0, 0, 0, 0, b"foreign", 0, INET4_CONNECT))
 directory = os.open(cgroup, os.O_RDONLY)
-link = bpf(LINK_CREATE, struct.pack("=IIII", loaded, directory, INET4_CONNECT, 0))
+if how == "link":
+    link = bpf(LINK_CREATE, struct.pack("=IIII", loaded, directory, INET4_CONNECT, 0))
+else:
+    bpf(PROG_ATTACH, struct.pack("=IIII", directory, loaded, INET4_CONNECT, ALLOW_MULTI))
 print("attached", flush=True)
 sys.stdin.read()

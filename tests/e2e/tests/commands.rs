@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
-use dispa_e2e::{ForeignProgram, Site, Traces};
+use dispa_e2e::{Attachment, ForeignProgram, Site, Traces};
 use dispa_lab::{Cgroup, Dispa, Finished, Lab, Process, run};
 use nix::sys::signal::Signal;
 
@@ -119,7 +119,7 @@ fn doctor_fails_over_what_is_wrong_and_says_how_to_mend_it() -> Result<()> {
 fn doctor_names_the_programs_of_others() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
-        let _foreign = ForeignProgram::attach(&site.cgroup, "198.51.100.77", "198.51.100.10")?;
+        let _foreign = ForeignProgram::attach(&site.cgroup, "198.51.100.77", "198.51.100.10", Attachment::Link)?;
         let config = Dispa::write(lab, &Site::config(), site.cgroup.path())?;
         let report = doctor(&config)?.success()?;
         assert!(report.contains("foreign"), "{report}");

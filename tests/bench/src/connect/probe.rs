@@ -123,7 +123,7 @@ fn round_trip_times(
     Ok(times)
 }
 
-/// Closing will reset: no TIME_WAIT, so the ports never run out.
+/// Closing will reset: no `TIME_WAIT`, so the ports never run out.
 fn abort<'a>(socket: &'a impl std::os::fd::AsFd) -> Result<()> {
     Ok(SockRef::<'a>::from(socket).set_linger(Some(Duration::ZERO))?)
 }

@@ -29,7 +29,7 @@ const DOOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1500
 const SLOT: u32 = 1;
 
 /// A turn of some thousand samples takes far less.
-const TURN_LIMIT: Duration = Duration::from_secs(60);
+const TURN_LIMIT: Duration = Duration::from_mins(1);
 
 const fn address(last: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, last)), 80)
