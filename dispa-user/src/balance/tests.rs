@@ -1,3 +1,5 @@
+//! How backends are picked, against the definitions of the algorithms.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

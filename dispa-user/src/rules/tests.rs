@@ -1,3 +1,5 @@
+//! What a pattern matches, by example and against a plain list of patterns.
+
 use proptest::prelude::*;
 
 use super::*;

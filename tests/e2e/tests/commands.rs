@@ -119,7 +119,12 @@ fn doctor_fails_over_what_is_wrong_and_says_how_to_mend_it() -> Result<()> {
 fn doctor_names_the_programs_of_others() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
-        let _foreign = ForeignProgram::attach(&site.cgroup, "198.51.100.77", "198.51.100.10", Attachment::Link)?;
+        let _foreign = ForeignProgram::attach(
+            &site.cgroup,
+            "198.51.100.77",
+            "198.51.100.10",
+            Attachment::Link,
+        )?;
         let config = Dispa::write(lab, &Site::config(), site.cgroup.path())?;
         let report = doctor(&config)?.success()?;
         assert!(report.contains("foreign"), "{report}");

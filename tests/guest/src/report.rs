@@ -13,11 +13,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Runs a step and says how it went; what it returned, if it passed.
-    pub(crate) fn step<T>(
-        &mut self,
-        name: &str,
-        step: impl FnOnce() -> Result<T>,
-    ) -> Option<T> {
+    pub(crate) fn step<T>(&mut self, name: &str, step: impl FnOnce() -> Result<T>) -> Option<T> {
         match step() {
             Ok(value) => {
                 self.passed += 1;

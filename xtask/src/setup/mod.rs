@@ -14,8 +14,7 @@ pub(crate) use packages::Group;
 /// What building takes.
 pub(crate) const TOOLCHAIN: &[Group] = &[Group::Host, Group::Compiler, Group::Linker];
 /// What the demo takes.
-pub(crate) const DEMO: &[Group] =
-    &[Group::Host, Group::Compiler, Group::Linker, Group::Network];
+pub(crate) const DEMO: &[Group] = &[Group::Host, Group::Compiler, Group::Linker, Group::Network];
 /// What the benchmarks take.
 pub(crate) const BENCH: &[Group] =
     &[Group::Host, Group::Compiler, Group::Linker, Group::Network, Group::Lab];

@@ -1,3 +1,5 @@
+//! The one spelling of a host name, and what is none.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -70,11 +70,7 @@ fn listener(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Times of `connect()` alone, in ns. The handshake over loopback is done when it returns.
-fn connect_times(
-    listener: &TcpListener,
-    target: SocketAddr,
-    samples: usize,
-) -> Result<Vec<f64>> {
+fn connect_times(listener: &TcpListener, target: SocketAddr, samples: usize) -> Result<Vec<f64>> {
     let address = target.into();
     let mut times = Vec::with_capacity(samples);
     while times.len() < samples {

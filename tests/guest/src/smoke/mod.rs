@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     client::{self, Route},
-    daemon, world,
+    daemon,
     report::Report,
+    world,
 };
 
 /// The bound a user can rely on for a change of the daemon's state to show: the kernel side waits
