@@ -1,8 +1,9 @@
 //! A client that knows nothing of the daemon: one request on one connection.
 
 use std::{
+    ffi::OsString,
     io::{Read as _, Write as _},
-    net::{SocketAddr, SocketAddrV6, TcpStream},
+    net::{SocketAddr, SocketAddrV4, SocketAddrV6, TcpStream},
     os::fd::AsRawFd as _,
     process::{Command, Stdio},
     str::FromStr,
@@ -11,7 +12,8 @@ use std::{
 
 use anyhow::{Context as _, Error, Result, bail, ensure};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn6, connect, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, connect, setsockopt, socket,
+    sockopt,
 };
 
 use crate::{cgroup, world};
@@ -30,12 +32,15 @@ pub(crate) enum Route {
     Mapped,
     /// To the site, on a socket that does not speak IPv4 (`IPV6_V6ONLY`).
     OnlyV6,
+    /// To the site, over IPv4, on a socket bound to a device (`SO_BINDTODEVICE`).
+    BoundDevice,
     /// To the daemon's explicit door.
     Door,
 }
 
 impl Route {
-    const ALL: [Self; 5] = [Self::Ipv4, Self::Ipv6, Self::Mapped, Self::OnlyV6, Self::Door];
+    const ALL: [Self; 6] =
+        [Self::Ipv4, Self::Ipv6, Self::Mapped, Self::OnlyV6, Self::BoundDevice, Self::Door];
 
     /// Its name as an argument.
     fn name(self) -> &'static str {
@@ -44,6 +49,7 @@ impl Route {
             Self::Ipv6 => "ipv6",
             Self::Mapped => "mapped",
             Self::OnlyV6 => "only-v6",
+            Self::BoundDevice => "bound-device",
             Self::Door => "door",
         }
     }
@@ -51,7 +57,7 @@ impl Route {
     /// The address asked for, which is also the one the client must see as its peer's.
     pub(crate) fn address(self) -> SocketAddr {
         match self {
-            Self::Ipv4 => (world::SITE4, world::HTTP).into(),
+            Self::Ipv4 | Self::BoundDevice => (world::SITE4, world::HTTP).into(),
             Self::Ipv6 | Self::OnlyV6 => (world::SITE6, world::HTTP).into(),
             Self::Mapped => (world::SITE4.to_ipv6_mapped(), world::HTTP).into(),
             Self::Door => world::local(world::EXPLICIT_PORT),
@@ -61,6 +67,7 @@ impl Route {
     fn connect(self) -> Result<TcpStream> {
         let stream = match self.address() {
             SocketAddr::V6(address) if self == Self::OnlyV6 => connect_only_v6(address)?,
+            SocketAddr::V4(address) if self == Self::BoundDevice => connect_bound(address)?,
             address => TcpStream::connect(address)?,
         };
         Ok(stream)
@@ -80,6 +87,14 @@ fn connect_only_v6(address: SocketAddrV6) -> Result<TcpStream> {
     let socket = socket(AddressFamily::Inet6, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
     connect(socket.as_raw_fd(), &SockaddrIn6::from(address))?;
+    Ok(TcpStream::from(socket))
+}
+
+/// Bound to the device the site's address is on, so that it is reached without the daemon too.
+fn connect_bound(address: SocketAddrV4) -> Result<TcpStream> {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::BindToDevice, &OsString::from("lo"))?;
+    connect(socket.as_raw_fd(), &SockaddrIn::from(address))?;
     Ok(TcpStream::from(socket))
 }
 
@@ -111,6 +126,12 @@ pub(crate) struct Answer {
 /// Runs a client in the clients' cgroup.
 pub(crate) fn run(route: Route, host: &str) -> Result<Answer> {
     answer(arguments(&mut cgroup::own_command(cgroup::CLIENTS), route, host))
+}
+
+/// Runs a client in the clients' cgroup, but in a network namespace of its own.
+pub(crate) fn run_elsewhere(route: Route, host: &str) -> Result<Answer> {
+    let mut command = cgroup::own_command(cgroup::CLIENTS);
+    answer(command.args(["elsewhere", route.name(), host]))
 }
 
 /// Adds the arguments that make this binary a client.

@@ -17,7 +17,7 @@ use nix::{
 use crate::{cgroup, wait::until, world};
 
 /// Longer than the daemon gives its open connections.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a line may take to appear after its cause.
 const LOG_LIMIT: Duration = Duration::from_secs(10);
@@ -40,8 +40,14 @@ impl Daemon {
         let log = Arc::default();
         let reader = collect(stderr, Arc::clone(&log));
         let daemon = Self { child, log, reader };
-        daemon.line("its log to say that it is ready", |line| line.ends_with(" ready"))?;
-        Ok(daemon)
+        match daemon.line("its log to say that it is ready", |line| line.ends_with(" ready")) {
+            Ok(_) => Ok(daemon),
+            Err(error) => {
+                // It must not meddle with the steps that follow.
+                daemon.end(Signal::SIGKILL)?;
+                Err(error)
+            }
+        }
     }
 
     /// Waits for a line of the log, past ones included.

@@ -47,6 +47,10 @@ fn child(arguments: &[String]) -> Result<()> {
     let words: Vec<_> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["in", cgroup, program, arguments @ ..] => cgroup::enter(cgroup, program, arguments),
+        ["elsewhere", route, host] => {
+            boot::leave_network()?;
+            client::ask(route.parse()?, host)
+        }
         ["ask", route, host] => client::ask(route.parse()?, host),
         _ => bail!("unknown arguments {words:?}"),
     }

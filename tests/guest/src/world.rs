@@ -44,6 +44,9 @@ url = "http://{}"
     )
 }
 
+/// What `/etc/resolv.conf` holds: nobody answers there, so all that is known is in `/etc/hosts`.
+pub(crate) const RESOLVER: &str = "nameserver 127.0.0.1\n";
+
 /// What `/etc/hosts` holds; the daemon learns the site's addresses from it.
 pub(crate) fn hosts() -> String {
     format!("127.0.0.1 localhost\n{SITE4} {SITE} {NEIGHBOUR}\n{SITE6} {SITE} {NEIGHBOUR}\n")

@@ -18,7 +18,7 @@ use crate::{
 /// 1 s for a heartbeat.
 const SOON: Duration = Duration::from_millis(2500);
 
-/// How the addresses of the daemon's route (fd64:6973:7061::/48) begin in `/proc`.
+/// How the addresses of the daemon's route (`fd64:6973:7061::/48`) begin in `/proc`.
 const ROUTE: &str = "fd6469737061";
 
 /// All of them. A step that cannot be tried is missing from the report, which the test notices.
