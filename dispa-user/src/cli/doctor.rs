@@ -9,11 +9,13 @@ use std::{
 
 use crate::{
     config::{CgroupChoice, Config, Overrides},
+    dns::resolve,
     kernel::{
         AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, attached_programs,
         kernel_release, missing_capabilities, require,
     },
     net::{explicit_door, transparent_door},
+    types::HostName,
 };
 
 /// How one check ended.
@@ -42,6 +44,7 @@ pub(super) fn run(config: &Path) -> u8 {
     findings.push(door("door, IPv4", Ipv4Addr::LOCALHOST.into()));
     findings.push(door("door, IPv6", Ipv6Addr::LOCALHOST.into()));
     findings.extend(config.as_ref().map(explicit));
+    findings.extend(config.as_ref().map(names));
     for finding in &findings {
         println!("{finding}");
     }
@@ -182,6 +185,42 @@ fn explicit(config: &Config) -> Finding {
         Ok(_) => Finding::good("explicit door", format!("{address} is free")),
         Err(error) => Finding::note("explicit door", format!("{error} (dispa itself, perhaps)")),
     }
+}
+
+/// Names that do not resolve are not intercepted, which nothing else would show.
+fn names(config: &Config) -> Finding {
+    let check = "names";
+    let names: Vec<HostName> = config.rules.exact_names().cloned().collect();
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return Finding::note(check, "no runtime to resolve them with");
+    };
+    let failures = runtime.block_on(unresolved(&names));
+    if failures.is_empty() {
+        return Finding::good(check, format!("all {} exact names resolve", names.len()));
+    }
+    Finding::bad(
+        check,
+        format!("not intercepted for now: {}", failures.join("; ")),
+        "check /etc/resolv.conf and the spelling; wildcards need no resolving",
+    )
+}
+
+/// The names that have no address, with the reason, in their own order.
+async fn unresolved(names: &[HostName]) -> Vec<String> {
+    let queries: Vec<_> = names
+        .iter()
+        .cloned()
+        .map(|name| tokio::spawn(async move { resolve(&name).await }))
+        .collect();
+    let mut failures = Vec::new();
+    for query in queries {
+        if let Ok(answer) = query.await
+            && let Err(error) = answer.addresses
+        {
+            failures.push(format!("{}: {error}", answer.name));
+        }
+    }
+    failures
 }
 
 impl Finding {

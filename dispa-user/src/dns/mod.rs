@@ -4,4 +4,4 @@ mod names;
 mod poll;
 
 pub use names::{Change, NameTable};
-pub use poll::{Answer, poll};
+pub use poll::{Answer, poll, resolve};

@@ -1,8 +1,15 @@
 //! Resolves the exact names, again and again, each when its answer runs out.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use hickory_resolver::{Resolver, TokioResolver, config::LookupIpStrategy, net::NetError};
+use hickory_resolver::{
+    Resolver, TokioResolver,
+    config::{LookupIpStrategy, NameServerConfig, ResolverConfig},
+    net::{NetError, runtime::TokioRuntimeProvider},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -44,25 +51,41 @@ pub async fn poll(name: HostName, answers: mpsc::Sender<Answer>) {
     }
 }
 
-async fn resolve(name: &HostName) -> Answer {
+/// Asks for `name` once.
+pub async fn resolve(name: &HostName) -> Answer {
     let (addresses, ttl) = match timeout(LIMIT, lookup(name)).await {
         Ok(Ok((addresses, ttl))) => (Ok(addresses), ttl),
-        Ok(Err(error)) => (Err(error.to_string()), Duration::ZERO),
+        Ok(Err(error)) => (Err(words(&error)), Duration::ZERO),
         Err(_) => (Err(format!("no answer within {LIMIT:?}")), Duration::ZERO),
     };
     Answer { name: name.clone(), addresses, ttl }
 }
 
+fn words(error: &NetError) -> String {
+    if error.is_nx_domain() {
+        "there is no such name".to_owned()
+    } else if error.is_no_records_found() {
+        "it has no address".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
 async fn lookup(name: &HostName) -> Result<(Vec<IpAddr>, Duration), NetError> {
-    let resolver = resolver()?;
     // The final dot keeps search domains out.
-    let answer = resolver.lookup_ip(format!("{name}.")).await?;
+    let answer = resolver()?.lookup_ip(format!("{name}.")).await?;
     let ttl = answer.valid_until().saturating_duration_since(std::time::Instant::now());
     Ok((answer.iter().collect(), ttl))
 }
 
+/// Without a usable `/etc/resolv.conf` the resolver of this host is asked, as resolv.conf(5) has it;
+/// `/etc/hosts` counts either way.
 fn resolver() -> Result<TokioResolver, NetError> {
-    let mut builder = Resolver::builder_tokio()?;
+    let mut builder = Resolver::builder_tokio().unwrap_or_else(|_| {
+        let local = NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into());
+        let config = ResolverConfig::from_name_servers(vec![local]);
+        Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+    });
     let options = builder.options_mut();
     options.cache_size = 0;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
