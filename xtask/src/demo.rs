@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_lab::{Cgroup, Config, Dispa, DnsServer, HttpServer, Lab, Process, Record, Seen};
+use dispa_lab::{Cgroup, Config, Dispa, DnsServer, HttpServer, Lab, Process, Record, Seen, until};
 
 const NAME: &str = "example.com";
 const URL: &str = "http://example.com/hello";
@@ -117,7 +117,7 @@ impl Stage {
         let curl = Process::start(self.cgroup.command("curl").args(["-sS", &url]))?;
         let bodies = curl.finish(TIMEOUT)?.success()?;
         // The first request has its record too.
-        let logged = dispa_lab::until(TIMEOUT, "all records", || {
+        let logged = until(TIMEOUT, "all records", || {
             Some(daemon.records("exchange")).filter(|records| records.len() > REQUESTS)
         })?;
         for (number, (name, _, weight)) in BACKENDS.iter().enumerate() {

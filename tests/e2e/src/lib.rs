@@ -7,6 +7,6 @@ mod site;
 mod traces;
 
 pub use foreign::{Attachment, ForeignProgram};
-pub use moments::{Answer, Probe, now_ns};
+pub use moments::{Answer, Answers, Probe, now_ns};
 pub use site::{Site, direct};
 pub use traces::Traces;

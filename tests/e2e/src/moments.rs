@@ -1,9 +1,9 @@
 //! Who answers at which moment: a probe in the cgroup, read by a test.
 
-use std::{process::Command, time::Duration};
+use std::{collections::BTreeSet, ops::Range, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
-use dispa_lab::{Process, until};
+use dispa_lab::Process;
 use nix::time::{ClockId, clock_gettime};
 
 /// A probe answers every few milliseconds; this long without the answer awaited is a failure.
@@ -34,22 +34,33 @@ impl Probe {
         Ok(Self(Process::start(command)?))
     }
 
-    /// All it has heard so far, in the order the connections were begun.
-    #[must_use]
-    pub fn answers(&self) -> Vec<Answer> {
-        let lines = self.0.lines();
-        let mut answers: Vec<_> = lines.iter().filter_map(|line| parse(&line.text)).collect();
-        answers.sort_by_key(|answer| answer.begun_ns);
-        answers
+    /// The first answer from `wanted` to a connection begun at `since_ns` or later.
+    pub fn first(&self, wanted: &str, since_ns: u64) -> Result<Answer> {
+        let fits = |text: &str| {
+            parse(text).filter(|answer| answer.begun_ns >= since_ns && answer.who == wanted)
+        };
+        let line = self.0.wait_for_line(TIMEOUT, |line| fits(&line.text).is_some())?;
+        fits(&line.text).context("the line awaited is an answer")
     }
 
-    /// The first connection begun at `since_ns` or later that `wanted` answered.
-    pub fn first(&self, wanted: &str, since_ns: u64) -> Result<Answer> {
-        let fits = |answer: &Answer| answer.begun_ns >= since_ns && answer.who == wanted;
-        until(TIMEOUT, &format!("an answer from {wanted}"), || {
-            self.answers().into_iter().find(fits)
-        })
-        .with_context(|| format!("{:?}", self.answers().last()))
+    /// Begins no more connections, and waits for the answers to those under way.
+    pub fn end(self) -> Result<Answers> {
+        let output = self.0.finish(TIMEOUT)?.success()?;
+        Ok(Answers(output.lines().filter_map(parse).collect()))
+    }
+}
+
+/// All that a probe has heard.
+#[derive(Debug)]
+pub struct Answers(Vec<Answer>);
+
+impl Answers {
+    /// Who answered the connections begun in this time, each name once, in alphabetical order.
+    #[must_use]
+    pub fn who(&self, moments_ns: Range<u64>) -> Vec<&str> {
+        let within = self.0.iter().filter(|answer| moments_ns.contains(&answer.begun_ns));
+        let names: BTreeSet<_> = within.map(|answer| answer.who.as_str()).collect();
+        names.into_iter().collect()
     }
 }
 

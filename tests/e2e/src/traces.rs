@@ -1,6 +1,6 @@
 //! What a daemon could leave behind on the host.
 
-use std::{fs, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use anyhow::Result;
 use dispa_lab::{Cgroup, run};
@@ -16,8 +16,6 @@ pub struct Traces {
     pub processes: Vec<u32>,
     /// Cgroups below it.
     pub children: Vec<String>,
-    /// Cgroups beside it that are no lab's.
-    pub siblings: Vec<String>,
     /// Routes and rules of the namespace, of all tables and both families.
     pub routes: [String; 4],
 }
@@ -29,7 +27,6 @@ impl Traces {
             programs: programs(cgroup)?,
             processes: cgroup.processes()?,
             children: cgroup.children()?,
-            siblings: siblings()?,
             routes: [
                 output("ip", &["-4", "route", "show", "table", "all"])?,
                 output("ip", &["-6", "route", "show", "table", "all"])?,
@@ -41,16 +38,8 @@ impl Traces {
 }
 
 /// What is attached to `cgroup`, one program a line.
-pub(crate) fn programs(cgroup: &Cgroup) -> Result<String> {
+fn programs(cgroup: &Cgroup) -> Result<String> {
     output("bpftool", &["cgroup", "show", &cgroup.path().display().to_string()])
-}
-
-fn siblings() -> Result<Vec<String>> {
-    let names = fs::read_dir(Cgroup::root()?)?
-        .filter_map(Result::ok)
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.file_name().display().to_string());
-    Ok(names.filter(|name| !name.starts_with("dispa-lab-")).collect())
 }
 
 fn output(program: &str, arguments: &[&str]) -> Result<String> {

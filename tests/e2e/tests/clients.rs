@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use dispa_e2e::Site;
+use dispa_e2e::{Site, direct};
 use dispa_lab::{Client, Lab};
 
 const PEERNAME: &str = include_str!("../clients/peername.py");
@@ -32,6 +32,18 @@ fn every_client_reaches_the_backends_by_plain_url_over_ipv4_and_ipv6() -> Result
         // Java asks for both families at once and may try both.
         assert!(stopped.count("redirected_v4") >= Some(5), "{stopped:?}");
         assert!(stopped.count("redirected_v6") >= Some(5), "{stopped:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn without_ipv6_on_the_host_ipv4_is_intercepted_all_the_same() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        direct("sysctl", &["-w", "net.ipv6.conf.all.disable_ipv6=1"])?.success()?;
+        let dispa = site.dispa(&Site::config_of_one())?;
+        assert_eq!(site.curl(&["http://example.com/"])?, "one");
+        assert_eq!(dispa.stop()?.summary.count("redirected_v4"), Some(1));
         Ok(())
     })
 }

@@ -90,13 +90,14 @@ fn what_a_command_leaves_running_goes_on_where_it_would_have_been() -> Result<()
 #[test]
 fn doctor_tells_what_it_looked_at_line_by_line() -> Result<()> {
     Lab::run(|lab| {
-        let cgroup = Cgroup::new()?;
-        let config = Dispa::write(lab, &Site::config(), cgroup.path())?;
+        let site = Site::new(lab)?;
+        let config = Dispa::write(lab, &Site::config(), site.cgroup.path())?;
         let report = doctor(&config)?.success()?;
         assert!(report.lines().all(|line| line.starts_with("ok ")), "{report}");
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         let mount = Cgroup::root()?.display().to_string();
-        for fact in [release.trim(), mount.as_str(), "BTF", "CAP_BPF", "IPv4", "IPv6"] {
+        let facts = [release.trim(), &mount, "BTF", "CAP_BPF", "IPv4", "IPv6", "all 3 exact names"];
+        for fact in facts {
             assert!(report.contains(fact), "{fact:?} is not in {report}");
         }
         Ok(())

@@ -1,10 +1,13 @@
 //! Connections that must not be redirected, though they go to an intercepted address.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use anyhow::Result;
 use dispa_e2e::{Site, direct};
-use dispa_lab::{Config, HttpServer, Lab, Neighbour, run};
+use dispa_lab::{Config, HttpServer, Lab, Neighbour, Process, TcpServer, run};
 
 const BOUND_DEVICE: &str = include_str!("../clients/bound_device.py");
 
@@ -59,6 +62,27 @@ fn dispas_own_connection_to_an_intercepted_address_goes_direct() -> Result<()> {
         let exchanges = stopped.log.iter().filter(|record| record.message() == "exchange");
         assert_eq!(exchanges.count(), 3, "one walk each, no loop");
         assert!(stopped.summary.count("own_socket") >= Some(2), "{:?}", stopped.summary);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_connection_made_before_the_start_is_left_alone() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let _greeter = TcpServer::start(&[(Site::V4, 443).into()], |connection| {
+            writeln!(&*connection.stream, "here")?;
+            io::copy(&mut &*connection.stream, &mut &*connection.stream).map(drop)
+        })?;
+        let script = r"exec 3<>/dev/tcp/198.51.100.10/443 && read -r greeting <&3 && echo $greeting
+                        read -r word && echo $word >&3 && read -r back <&3 && echo got $back";
+        let mut client = Process::start(site.cgroup.command("bash").args(["-c", script]))?;
+        client.wait_for_line(SOON, |line| line.text == "here")?;
+        let dispa = site.dispa(&Site::config_of_one())?;
+        client.write("still\n")?;
+        client.wait_for_line(SOON, |line| line.text == "got still")?;
+        let stopped = dispa.stop()?;
+        assert!(stopped.log.iter().all(|record| record.message() != "exchange"));
         Ok(())
     })
 }

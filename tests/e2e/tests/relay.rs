@@ -1,12 +1,35 @@
 //! Whatever is not for dispa goes to its original destination, byte for byte.
 
-use std::{io::Write as _, net::SocketAddr};
+use std::{
+    io::Write as _,
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::Result;
 use dispa_e2e::{Site, direct};
-use dispa_lab::{EchoServer, Lab, TcpServer};
+use dispa_lab::{EchoServer, Lab, Process, TcpServer, until};
 
 const HALF_CLOSE: &str = include_str!("../clients/half_close.py");
+/// One process in the foreground, which keeps its files where it is told to.
+const NGINX: &str = "
+daemon off; master_process off; pid nginx.pid; error_log stderr;
+events {}
+http {
+    access_log off;
+    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+    server {
+        listen ADDRESS:443 ssl;
+        ssl_certificate certificate.pem;
+        ssl_certificate_key key.pem;
+        location / { return 200 nginx; }
+    }
+}";
+
+const SOON: Duration = Duration::from_secs(30);
+
 const LISTEN: &str = include_str!("../clients/listen.py");
 
 /// 100 MB, of which the server and the client each make their own.
@@ -32,6 +55,37 @@ fn another_site_at_the_same_address_gets_and_sends_the_same_bytes() -> Result<()
         let relayed = dispa.records("exchange");
         let outcomes: Vec<_> = relayed.iter().map(|record| record.text("outcome")).collect();
         assert_eq!(outcomes, ["relayed", "relayed"]);
+        Ok(())
+    })
+}
+
+/// nginx with a certificate of its own at the site's address, and the file of that certificate.
+fn nginx(lab: &Lab) -> Result<(Process, String)> {
+    let directory = lab.directory().display().to_string();
+    let script = format!(
+        "cd {directory} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+         -keyout key.pem -out certificate.pem -days 2 -subj /CN=example.com \
+         -addext subjectAltName=DNS:example.com"
+    );
+    direct("sh", &["-c", &script])?.success()?;
+    let address = Site::V4;
+    lab.file("nginx.conf", &NGINX.replace("ADDRESS", &address.to_string()))?;
+    let mut command = Command::new("nginx");
+    command.args(["-p", &directory, "-c", "nginx.conf", "-e", "stderr"]);
+    let nginx = Process::start(&mut command)?;
+    until(SOON, "nginx", || TcpStream::connect((address, 443)).ok())?;
+    Ok((nginx, format!("{directory}/certificate.pem")))
+}
+
+#[test]
+fn https_goes_through_to_the_original_server_and_its_certificate() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let (_nginx, certificate) = nginx(lab)?;
+        let dispa = site.dispa(&Site::config())?;
+        let body = site.curl(&["-4", "--cacert", &certificate, "https://example.com/"])?;
+        assert_eq!(body, "nginx");
+        dispa.record("exchange", &[("outcome", "relayed"), ("origin", "198.51.100.10:443")])?;
         Ok(())
     })
 }

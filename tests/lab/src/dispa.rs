@@ -11,13 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::{
-    cgroup::Cgroup,
-    config::Config,
-    lab::Lab,
-    log::Record,
-    process::{Finished, Process},
-};
+use crate::{cgroup::Cgroup, config::Config, lab::Lab, log::Record, process::Process};
 
 /// Loading, resolving and attaching take well under a second on an idle machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,8 +32,6 @@ pub struct Dispa {
 /// A daemon that has ended as it was asked to.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Its end: exit code and outputs.
-    pub finished: Finished,
     /// Its last record, `stopped`: what the kernel side did over its life.
     pub summary: Record,
     /// All of its records.
@@ -117,12 +109,6 @@ impl Dispa {
         fits(&line.text).context("the line awaited is a record")
     }
 
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.process.signal(signal)
@@ -141,7 +127,7 @@ impl Dispa {
         let log: Vec<_> = finished.stderr().lines().filter_map(Record::parse).collect();
         let summary = log.last().cloned().context("it logged nothing")?;
         ensure!(summary.message() == "stopped", "its last record is {summary:?}");
-        Ok(Stopped { finished, summary, log })
+        Ok(Stopped { summary, log })
     }
 }
 

@@ -19,6 +19,9 @@ use nix::{
 
 use crate::poll::until;
 
+/// Lines of output shown when something goes wrong.
+const TRANSCRIPT_LINES: usize = 60;
+
 /// Which of its two outputs a process wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -91,7 +94,7 @@ impl Process {
     }
 
     /// Waits for a line, past ones included, that fits `wanted`. Fails when there can be none any
-    /// more or `timeout` has passed, with all that was written instead.
+    /// more or `timeout` has passed, with the end of what was written instead.
     pub fn wait_for_line(
         &self,
         timeout: Duration,
@@ -242,9 +245,11 @@ fn next_line(pipe: &mut BufReader<impl Read>) -> Option<String> {
     })
 }
 
-/// All that was written, for the message of a failure.
+/// The end of what was written, for the message of a failure.
 fn transcript(lines: &[Line]) -> String {
-    lines.iter().fold(String::from("it wrote:"), |mut text, line| {
+    let earlier = lines.len().saturating_sub(TRANSCRIPT_LINES);
+    let begin = format!("it wrote {earlier} lines, and then:");
+    lines[earlier..].iter().fold(begin, |mut text, line| {
         let mark = if line.stream == Stream::Stdout { "out" } else { "err" };
         // Writing to a string cannot fail.
         let _ = write!(text, "\n  {mark}: {}", line.text);

@@ -51,17 +51,12 @@ impl AddAssign for Tally {
 
 fn main() -> Result<()> {
     let plan = Plan::parse(&env::args().skip(1).collect::<Vec<_>>())?;
+    let plan = &plan;
     let mut sum = Tally::default();
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..plan.threads)
-            .map(|number| {
-                scope.spawn({
-                    let plan = &plan;
-                    move || plan.share(number)
-                })
-            })
-            .collect();
-        for thread in threads {
+        let spawn = |number| scope.spawn(move || plan.share(number));
+        for thread in (0..plan.threads).map(spawn).collect::<Vec<_>>() {
+            // A thread that panicked is missed in the count of connections.
             sum += thread.join().unwrap_or_default();
         }
     });
