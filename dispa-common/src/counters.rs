@@ -23,10 +23,14 @@ pub enum Counter {
     NoSlot = 7,
     /// Debug events that found the ring full.
     EventLost = 8,
+    /// DNS over UDP sent to an IPv4 slot.
+    Dns4 = 9,
+    /// DNS over UDP sent to an IPv6 slot.
+    Dns6 = 10,
 }
 
 /// Entries of the counter array.
-pub const COUNTER_COUNT: u32 = 9;
+pub const COUNTER_COUNT: u32 = 11;
 
 impl Counter {
     /// All of them, in index order.
@@ -40,6 +44,8 @@ impl Counter {
         Self::OwnSocket,
         Self::NoSlot,
         Self::EventLost,
+        Self::Dns4,
+        Self::Dns6,
     ];
 
     /// The name used in logs and metrics.
@@ -55,6 +61,8 @@ impl Counter {
             Self::OwnSocket => "own_socket",
             Self::NoSlot => "no_slot",
             Self::EventLost => "event_lost",
+            Self::Dns4 => "dns_v4",
+            Self::Dns6 => "dns_v6",
         }
     }
 }

@@ -32,6 +32,10 @@ pub mod maps {
     pub const OWN_SOCKETS: &str = "OWN_SOCKETS";
     /// Ring buffer of [`crate::Event`].
     pub const EVENTS: &str = "EVENTS";
+    /// Queue of slot numbers that the programs may give to a destination themselves.
+    pub const FREE_SLOTS: &str = "FREE_SLOTS";
+    /// Array of `u64`, one bit for each port that is redirected whatever the address.
+    pub const CAUGHT_PORTS: &str = "CAUGHT_PORTS";
 }
 
 /// Name of each program in the object.
@@ -44,6 +48,14 @@ pub mod programs {
     pub const GETPEERNAME4: &str = "dispa_peer4";
     /// `cgroup/getpeername6`.
     pub const GETPEERNAME6: &str = "dispa_peer6";
+    /// `cgroup/sendmsg4`.
+    pub const SENDMSG4: &str = "dispa_send4";
+    /// `cgroup/sendmsg6`.
+    pub const SENDMSG6: &str = "dispa_send6";
+    /// `cgroup/recvmsg4`.
+    pub const RECVMSG4: &str = "dispa_receive4";
+    /// `cgroup/recvmsg6`.
+    pub const RECVMSG6: &str = "dispa_receive6";
 }
 
 /// Name of each read-only global the daemon sets before loading; the verifier folds them.
@@ -56,12 +68,26 @@ pub mod globals {
     pub const DOOR_PORT6: &str = "DOOR_PORT6";
     /// [`crate::SlotPrefix6`]: upper 64 bits of every IPv6 slot.
     pub const SLOT_PREFIX6: &str = "SLOT_PREFIX6";
+    /// `u8`: 1 redirects DNS, port 53 of every address over UDP and TCP.
+    pub const DNS_ON: &str = "DNS_ON";
+    /// `u8`: 1 redirects every address on the ports of [`crate::maps::CAUGHT_PORTS`].
+    pub const CATCH_ALL: &str = "CATCH_ALL";
     /// `u8`: 1 writes an [`crate::Event`] for each outcome, 0 removes that code.
     pub const EVENTS_ON: &str = "EVENTS_ON";
 }
 
 /// Most destinations of one family that can be intercepted at once; the hash maps' size.
 pub const DESTINATION_COUNT: u32 = 65_536;
+
+/// Most slots that wait in [`maps::FREE_SLOTS`]: destinations that can be met for the first time
+/// between two looks of the daemon.
+pub const FREE_SLOT_COUNT: u32 = 4096;
+
+/// Words of [`maps::CAUGHT_PORTS`]: a bit for each of the 65,536 ports.
+pub const PORT_WORDS: u32 = 1024;
+
+/// The port of DNS, host byte order.
+pub const DNS_PORT: u16 = 53;
 
 /// Bytes of the event ring while debug events are on (it is one page while they are off).
 pub const EVENT_RING_BYTES: u32 = 256 * 1024;

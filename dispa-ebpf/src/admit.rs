@@ -2,9 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{
-        bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_ktime_get_ns, bpf_setsockopt,
-    },
+    helpers::{bpf_get_current_cgroup_id, bpf_get_netns_cookie, bpf_ktime_get_ns, bpf_setsockopt},
     programs::SockAddrContext,
 };
 use dispa_common::{Counter, Event, HEARTBEAT_LIMIT_NS, Origin, OwnSocket, PROXY_PRIORITY};

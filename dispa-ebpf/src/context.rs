@@ -25,15 +25,29 @@ macro_rules! write {
     };
 }
 
+const SOCK_DGRAM: u32 = 2;
+const IPPROTO_UDP: u32 = 17;
+
+#[inline(always)]
+pub fn is_udp(ctx: &SockAddrContext) -> bool {
+    read!(ctx, type_) == SOCK_DGRAM && read!(ctx, protocol) == IPPROTO_UDP
+}
+
 #[inline(always)]
 pub fn is_tcp(ctx: &SockAddrContext) -> bool {
     read!(ctx, type_) == SOCK_STREAM && read!(ctx, protocol) == IPPROTO_TCP
 }
 
+/// Network byte order.
+#[inline(always)]
+pub fn port(ctx: &SockAddrContext) -> u16 {
+    read!(ctx, user_port) as u16
+}
+
 /// (address, port), network byte order.
 #[inline(always)]
 pub fn read4(ctx: &SockAddrContext) -> (u32, u16) {
-    (read!(ctx, user_ip4), read!(ctx, user_port) as u16)
+    (read!(ctx, user_ip4), port(ctx))
 }
 
 /// (address, port), network byte order.
@@ -45,7 +59,7 @@ pub fn read6(ctx: &SockAddrContext) -> ([u32; 4], u16) {
         read!(ctx, user_ip6[2]),
         read!(ctx, user_ip6[3]),
     ];
-    (address, read!(ctx, user_port) as u16)
+    (address, port(ctx))
 }
 
 #[inline(always)]

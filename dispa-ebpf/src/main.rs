@@ -1,17 +1,22 @@
-//! dispa's kernel programs: connections to an intercepted destination are rewritten to that
-//! destination's slot, and `getpeername()` shows the program the destination it asked for.
+//! dispa's kernel programs: connections to an intercepted destination, and questions to a
+//! resolver, are rewritten to that destination's slot, and `getpeername()` shows the program the
+//! destination it asked for.
 //!
-//! One file per hook: a shim the kernel calls and a `try_*` that reads as the rule it is. Nothing
+//! One file per kind of hook: shims the kernel calls, and below them the rules they share. Nothing
 //! here fails a connection: every program returns 1, and whatever goes wrong leaves the address
 //! as it was. Needs Linux 5.15 (the helpers alone would do with 5.8).
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod admit;
 mod connect;
 mod context;
+mod datagram;
 mod maps;
 mod peer;
+mod redirect;
+mod slot;
 
 /// What every program returns: go on, with whatever address now stands in the context.
 const GO_ON: i32 = 1;

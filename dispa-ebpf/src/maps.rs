@@ -1,16 +1,17 @@
 //! The maps and the read-only globals; `dispa_common` describes what each holds.
 
-use core::ptr;
+use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
 };
 use dispa_common::{
     COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4, Destination6,
-    EVENT_RING_BYTES, Event, Origin, OwnSocket, SLOT_COUNT, SlotPrefix6,
+    EVENT_RING_BYTES, Event, FREE_SLOT_COUNT, Origin, OwnSocket, PORT_WORDS, SLOT_COUNT,
+    SlotPrefix6,
 };
 
 const _: () = assert!(size_of::<Control>() == 16 && align_of::<Control>() == 8);
@@ -43,6 +44,12 @@ pub static OWN_SOCKETS: SkStorage<OwnSocket> = SkStorage::new();
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(EVENT_RING_BYTES, 0);
 
+#[map]
+pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(FREE_SLOT_COUNT, 0);
+
+#[map]
+static CAUGHT_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
 #[unsafe(no_mangle)]
 static NETNS_COOKIE: u64 = 0;
 #[unsafe(no_mangle)]
@@ -51,6 +58,10 @@ static DOOR_PORT4: u16 = 0;
 static DOOR_PORT6: u16 = 0;
 #[unsafe(no_mangle)]
 static SLOT_PREFIX6: SlotPrefix6 = SlotPrefix6 { words: [0; 2] };
+#[unsafe(no_mangle)]
+static DNS_ON: u8 = 0;
+#[unsafe(no_mangle)]
+static CATCH_ALL: u8 = 0;
 #[unsafe(no_mangle)]
 static EVENTS_ON: u8 = 0;
 
@@ -87,6 +98,21 @@ pub fn events_on() -> bool {
     global!(EVENTS_ON) != 0
 }
 
+#[inline(always)]
+pub fn dns_on() -> bool {
+    global!(DNS_ON) != 0
+}
+
+/// Whether every address is redirected on `port` (host byte order).
+#[inline(always)]
+pub fn caught(port: u16) -> bool {
+    if global!(CATCH_ALL) == 0 {
+        return false;
+    }
+    let word = CAUGHT_PORTS.get(u32::from(port >> 6));
+    word.is_some_and(|word| word & (1 << (port & 63)) != 0)
+}
+
 /// The control block as the daemon last wrote it: (heartbeat in ns, paused).
 #[inline(always)]
 pub fn control() -> Option<(u64, bool)> {
@@ -103,7 +129,11 @@ pub fn control() -> Option<(u64, bool)> {
 #[inline(always)]
 pub fn count(counter: Counter) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
-        // SAFETY: this CPU's own cell; programs of one kind do not interrupt each other on a CPU.
-        unsafe { *value += 1 }
+        // In one instruction although the cell is this CPU's own: one program can preempt another.
+        // core has no `fetch_add` for this target, which it takes to lack compare-and-swap.
+        // SAFETY: an aligned cell that lives as long as the map.
+        unsafe {
+            asm!("lock *(u64 *)({cell} + 0) += {one}", cell = in(reg) value, one = in(reg) 1_u64)
+        }
     }
 }

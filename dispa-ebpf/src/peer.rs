@@ -12,26 +12,28 @@ use crate::{
 
 #[cgroup_sock_addr(getpeername4)]
 pub fn dispa_peer4(ctx: SockAddrContext) -> i32 {
-    try_peer4(&ctx);
+    restore4(&ctx);
     GO_ON
 }
 
 #[cgroup_sock_addr(getpeername6)]
 pub fn dispa_peer6(ctx: SockAddrContext) -> i32 {
-    try_peer6(&ctx);
+    restore6(&ctx);
     GO_ON
 }
 
+/// Shows the original destination in place of its slot, if the address is one.
 #[inline(always)]
-fn try_peer4(ctx: &SockAddrContext) -> Option<()> {
+pub fn restore4(ctx: &SockAddrContext) -> Option<()> {
     let (address, port) = read4(ctx);
     let origin = origin_of_v4(address, port)?;
     write4(ctx, origin.address[3], origin.port);
     Some(())
 }
 
+/// As [`restore4`].
 #[inline(always)]
-fn try_peer6(ctx: &SockAddrContext) -> Option<()> {
+pub fn restore6(ctx: &SockAddrContext) -> Option<()> {
     let (address, port) = read6(ctx);
     let origin = if address[0] == 0 && address[1] == 0 && address[2] == Origin::MAPPED {
         origin_of_v4(address[3], port)?
