@@ -1,26 +1,15 @@
 //! Tells the head of an HTTP/1 request from everything else, and finds its host.
 
-use crate::types::HostName;
+use http::Uri;
 
-/// The longest head that is waited for; a longer one is relayed unread.
-const LONGEST_HEAD: usize = 64 * 1024;
+use super::Verdict;
+use crate::types::HostName;
 
 /// Most header fields of a head: hyper's own limit, so that what is accepted here is served there.
 const MOST_FIELDS: usize = 100;
 
 /// Longest method name that is taken for one; the registered ones have at most 17 letters.
 const LONGEST_METHOD: usize = 32;
-
-/// What the bytes seen so far are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// More bytes are needed to tell.
-    More,
-    /// The complete head of an HTTP/1 request for one host.
-    Http1(Http1Head),
-    /// No HTTP/1, or HTTP/1 that names no host in one valid way: nothing to match a rule with.
-    Opaque,
-}
 
 /// What a request's head says about where it wants to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +18,19 @@ pub struct Http1Head {
     pub host: HostName,
 }
 
-/// Judges the bytes a client sent first. The verdict on a longer input never contradicts one
-/// that was already given on its beginning.
-#[must_use]
-pub fn sniff(bytes: &[u8]) -> Verdict {
+/// Judges the bytes a client sent first.
+pub(super) fn sniff(bytes: &[u8]) -> Verdict {
     if !may_start_request(bytes) {
         return Verdict::Opaque;
     }
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(bytes) {
-        Ok(httparse::Status::Partial) if bytes.len() < LONGEST_HEAD => Verdict::More,
-        Ok(httparse::Status::Complete(length)) if length <= LONGEST_HEAD => {
+        Ok(httparse::Status::Partial) => Verdict::More,
+        Ok(httparse::Status::Complete(_)) => {
             host(&request).map_or(Verdict::Opaque, |host| Verdict::Http1(Http1Head { host }))
         }
-        Ok(_) | Err(_) => Verdict::Opaque,
+        Err(_) => Verdict::Opaque,
     }
 }
 
@@ -60,32 +47,33 @@ fn may_start_request(bytes: &[u8]) -> bool {
 }
 
 fn host(request: &httparse::Request<'_, '_>) -> Option<HostName> {
-    let mut hosts = request
-        .headers
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("host"))
-        .map(|field| std::str::from_utf8(field.value).ok());
-    let field = hosts.next()??;
-    if hosts.next().is_some() {
-        return None;
-    }
-    let authority = absolute_authority(request.path?).unwrap_or(field);
-    HostName::from_authority(authority.trim()).ok().map(|(host, _)| host)
+    let target = Uri::try_from(request.path?).ok()?;
+    let fields = request.headers.iter();
+    let hosts = fields.filter(|field| field.name.eq_ignore_ascii_case("host"));
+    host_of(&target, hosts.map(|field| field.value))
 }
 
-/// The authority of a target in absolute form; `None` for one in origin form.
-fn absolute_authority(target: &str) -> Option<&str> {
-    let scheme = target.get(..7)?;
-    if !scheme.eq_ignore_ascii_case("http://") {
+/// The host a request is for, by its target and the values of its Host fields: that of the absolute
+/// form, whatever its scheme, else that of the one field (RFC 9112 section 3.2.2). The one rule for
+/// a head that is only looked at and for a request that is served.
+pub fn host_of<'a>(target: &Uri, mut fields: impl Iterator<Item = &'a [u8]>) -> Option<HostName> {
+    let field = fields.next();
+    if fields.next().is_some() {
         return None;
     }
-    target[7..].split(['/', '?', '#']).next()
+    let authority = match (target.scheme(), target.authority()) {
+        (Some(_), Some(authority)) => authority.as_str().as_bytes(),
+        (None, None) => field?,
+        // The authority form is CONNECT's.
+        (None, Some(_)) | (Some(_), None) => return None,
+    };
+    let authority = std::str::from_utf8(authority.trim_ascii()).ok()?;
+    HostName::from_authority(authority).ok().map(|(host, _)| host)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST_HEAD, Verdict, sniff};
-    use proptest::prelude::{Strategy, any, prop_assert, prop_oneof, proptest};
+    use crate::sniff::{Verdict, sniff};
 
     fn host(bytes: &[u8]) -> Option<String> {
         match sniff(bytes) {
@@ -109,6 +97,22 @@ mod tests {
     }
 
     #[test]
+    fn the_absolute_form_counts_whatever_its_scheme_and_path() {
+        for target in ["https://a.test/x", "HTTP://A.test", "http://a.test:80?x", "ws://a.test"] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: b.test\r\n\r\n");
+            assert_eq!(host(head.as_bytes()).as_deref(), Some("a.test"), "{target}");
+        }
+    }
+
+    #[test]
+    fn an_internationalised_host_is_read_in_either_spelling() {
+        for name in ["bücher.test", "xn--bcher-kva.test"] {
+            let head = format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n");
+            assert_eq!(host(head.as_bytes()).as_deref(), Some("xn--bcher-kva.test"), "{name}");
+        }
+    }
+
+    #[test]
     fn an_unfinished_head_needs_more() {
         for bytes in [&b""[..], b"G", b"GET", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a"] {
             assert_eq!(sniff(bytes), Verdict::More, "{bytes:?}");
@@ -118,8 +122,7 @@ mod tests {
     #[test]
     fn what_is_no_request_with_one_host_is_opaque() {
         let no_requests = [
-            &b"\x16\x03\x01\x02\x00\x01"[..],
-            b"SSH-2.0-OpenSSH_9.2\r\n",
+            &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
             b"get / HTTP/1.1\r\n",
             b" GET",
             b"\r\n",
@@ -127,44 +130,13 @@ mod tests {
             b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: \xff\r\n\r\n",
-            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            b"GET a.test HTTP/1.1\r\nHost: a.test\r\n\r\n",
+            b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n",
+            "GET http://b\u{fc}cher.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n".as_bytes(),
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n",
         ];
         for bytes in no_requests {
             assert_eq!(sniff(bytes), Verdict::Opaque, "{:?}", String::from_utf8_lossy(bytes));
-        }
-    }
-
-    #[test]
-    fn a_head_without_end_is_given_up() {
-        let mut bytes = b"GET / HTTP/1.1\r\nHost: a.test\r\nX: ".to_vec();
-        bytes.resize(LONGEST_HEAD - 1, b'x');
-        assert_eq!(sniff(&bytes), Verdict::More);
-        bytes.push(b'x');
-        assert_eq!(sniff(&bytes), Verdict::Opaque);
-    }
-
-    fn near_http() -> impl Strategy<Value = Vec<u8>> {
-        prop_oneof![
-            proptest::collection::vec(any::<u8>(), 0..300),
-            "(GET|POST|PRI|X) (/|http://a.test/|\\*) HTTP/1\\.[01](\r\n(Host|X): [a-z.: ]{0,9}){0,4}(\r\n\r\n)?.{0,20}"
-                .prop_map(String::into_bytes),
-        ]
-    }
-
-    proptest! {
-        /// Whatever the split of the bytes into reads, there is one verdict.
-        #[test]
-        fn a_verdict_is_never_taken_back(bytes in near_http()) {
-            let mut given = Verdict::More;
-            for end in 0..=bytes.len() {
-                let verdict = sniff(&bytes[..end]);
-                if given == Verdict::More {
-                    given = verdict;
-                } else {
-                    prop_assert!(verdict == given);
-                }
-            }
         }
     }
 }
