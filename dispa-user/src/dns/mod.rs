@@ -1,7 +1,12 @@
-//! Which addresses belong to which intercepted names. Knows nothing of slots or the kernel side.
+//! Names and their addresses: what answers teach, which addresses belong to which intercepted
+//! names. Knows nothing of slots or the kernel side.
 
+mod in_flight;
+mod message;
 mod names;
 mod poll;
 
-pub use names::{Change, NameTable};
-pub use poll::{Answer, poll, resolve};
+pub use in_flight::InFlight;
+pub use message::{Lesson, Question, lesson};
+pub use names::{Change, NameTable, Noted};
+pub use poll::{Answer, NoAnswer, poll, resolve};

@@ -14,11 +14,26 @@ use crate::types::HostName;
 /// keep answers longer than they should.
 const SHORTEST_LIFE: Duration = Duration::from_mins(1);
 
+/// However long its TTL, an address is not kept longer than this without a new answer: the bound
+/// that RFC 8767 section 4 suggests to resolvers.
+const LONGEST_LIFE: Duration = Duration::from_hours(7 * 24);
+
 /// An address is kept this long past its TTL, for connections that are just being made.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// An address that a connection still uses when it is due is kept this much longer, then looked at
+/// again: a program that has a connection makes the next one without asking.
+const IN_USE_LIFE: Duration = Duration::from_mins(1);
+
+/// An address whose resolver does not answer is kept this long: twice the time to the next query.
+const UNKNOWN_LIFE: Duration = Duration::from_mins(10);
+
 /// Most addresses one name may own; the ones that expire first give way.
 const MOST_ADDRESSES: usize = 50;
+
+/// Most addresses of all names, an address counted once for each owner: any program can make up
+/// names under a wildcard. With two ports they still find free slots (65,536).
+const MOST_ADDRESSES_IN_ALL: usize = 20_000;
 
 /// What an operation did to the set of intercepted addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,47 +44,58 @@ pub enum Change {
     Removed(IpAddr),
 }
 
+/// What [`NameTable::learn`] did, and what it left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// In the order in which they came about; no address twice.
+    pub changes: Vec<Change>,
+    /// How many addresses were not learned because the table is full.
+    pub full: usize,
+    /// How many addresses, new or old, found no room among the most that one name may own.
+    pub crowded_out: usize,
+}
+
 /// Names, the addresses they own, and the moment each ownership ends.
 #[derive(Debug, Default)]
 pub struct NameTable {
     names: HashMap<HostName, BTreeMap<IpAddr, Instant>>,
     owners: HashMap<IpAddr, usize>,
+    /// The sum over `names`, and over `owners`.
+    owned: usize,
 }
 
 impl NameTable {
     /// Notes that `name` has `addresses` for `ttl` from `now` on. Addresses that a program must
-    /// never be kept from (see [`is_learnable`]) are left out.
+    /// never be kept from (loopback, link-local, multicast) are left out. What was noted for longer,
+    /// stays so: some program has the earlier answer.
     pub fn learn(
         &mut self,
         name: &HostName,
         addresses: impl IntoIterator<Item = IpAddr>,
         ttl: Duration,
         now: Instant,
-    ) -> Vec<Change> {
-        let until = now + ttl.max(SHORTEST_LIFE) + GRACE;
-        let mut changes = Vec::new();
-        let owned = self.names.entry(name.clone()).or_default();
-        for address in addresses.into_iter().map(|address| address.to_canonical()) {
-            if is_learnable(address) && owned.insert(address, until).is_none() {
-                changes.extend(gain(&mut self.owners, address));
-            }
-        }
-        while owned.len() > MOST_ADDRESSES {
-            let first = owned.iter().min_by_key(|(_, until)| **until).map(|(address, _)| *address);
-            let Some(address) = first else { break };
-            owned.remove(&address);
-            changes.extend(lose(&mut self.owners, address));
-        }
-        cancelled_out(&changes)
+    ) -> Noted {
+        let until = now + ttl.clamp(SHORTEST_LIFE, LONGEST_LIFE) + GRACE;
+        let mut noted = Noted::default();
+        let canonical = addresses.into_iter().map(|address| address.to_canonical());
+        let learnable = canonical.filter(|address| is_learnable(*address)).collect();
+        // First, so that none of these gives way to a new one.
+        let new = self.prolong(name, learnable, until);
+        self.add(name, new, until, &mut noted);
+        noted
     }
 
-    /// Ends every ownership that is due.
-    pub fn expire(&mut self, now: Instant) -> Vec<Change> {
+    /// Ends every ownership that is due, except of addresses in use by a connection.
+    pub fn expire(&mut self, now: Instant, in_use: impl Fn(IpAddr) -> bool) -> Vec<Change> {
         let mut changes = Vec::new();
         for owned in self.names.values_mut() {
             owned.retain(|address, until| {
+                if *until <= now && in_use(*address) {
+                    *until = now + IN_USE_LIFE;
+                }
                 let keep = *until > now;
                 if !keep {
+                    self.owned -= 1;
                     changes.extend(lose(&mut self.owners, *address));
                 }
                 keep
@@ -79,12 +105,104 @@ impl NameTable {
         changes
     }
 
+    /// Nobody could be asked: what `name` owns, it owns for a while longer.
+    pub fn keep(&mut self, name: &HostName, now: Instant) {
+        if let Some(owned) = self.names.get_mut(name) {
+            for until in owned.values_mut() {
+                *until = (*until).max(now + UNKNOWN_LIFE);
+            }
+        }
+    }
+
     /// Whether `name` owns `address`.
     #[must_use]
     pub fn owns(&self, name: &HostName, address: IpAddr) -> bool {
         self.names.get(name).is_some_and(|owned| owned.contains_key(&address))
     }
+
+    /// The names that own `address`, in no order, and how much longer each does. Looks at every
+    /// name: for explanations, not for connections.
+    pub fn owners(
+        &self,
+        address: IpAddr,
+        now: Instant,
+    ) -> impl Iterator<Item = (&HostName, Duration)> {
+        let address = address.to_canonical();
+        self.names.iter().filter_map(move |(name, owned)| {
+            Some((name, owned.get(&address)?.saturating_duration_since(now)))
+        })
+    }
+
+    /// The addresses that `name` owns, in order, and how much longer it owns each.
+    pub fn addresses(
+        &self,
+        name: &HostName,
+        now: Instant,
+    ) -> impl Iterator<Item = (IpAddr, Duration)> {
+        let owned = self.names.get(name).into_iter().flatten();
+        owned.map(move |(address, until)| (*address, until.saturating_duration_since(now)))
+    }
+
+    /// How many addresses are owned, an address counted once for each owner.
+    #[must_use]
+    pub fn owned(&self) -> usize {
+        self.owned
+    }
+
+    /// Prolongs what `name` owns already; gives back the other addresses.
+    fn prolong(
+        &mut self,
+        name: &HostName,
+        mut addresses: Vec<IpAddr>,
+        until: Instant,
+    ) -> Vec<IpAddr> {
+        if let Some(owned) = self.names.get_mut(name) {
+            addresses.retain(|address| {
+                let known = owned.get_mut(address);
+                known.map(|end| *end = until.max(*end)).is_none()
+            });
+        }
+        addresses
+    }
+
+    /// Adds `addresses`, which `name` does not own, as far as there is room.
+    fn add(&mut self, name: &HostName, addresses: Vec<IpAddr>, until: Instant, noted: &mut Noted) {
+        if addresses.is_empty() {
+            return;
+        }
+        let owned = self.names.entry(name.clone()).or_default();
+        for address in addresses {
+            if owned.contains_key(&address) {
+                continue; // Twice in the same answer.
+            }
+            if owned.len() >= MOST_ADDRESSES {
+                noted.crowded_out += 1;
+                let Some(first) = first_to_end_before(until, owned) else { continue };
+                owned.remove(&first);
+                self.owned -= 1;
+                noted.changes.extend(lose(&mut self.owners, first));
+            } else if self.owned >= MOST_ADDRESSES_IN_ALL {
+                noted.full += 1;
+                continue;
+            }
+            owned.insert(address, until);
+            self.owned += 1;
+            noted.changes.extend(gain(&mut self.owners, address));
+        }
+        if owned.is_empty() {
+            self.names.remove(name);
+        }
+    }
 }
+
+/// The address that expires first, if that is before `until`.
+fn first_to_end_before(until: Instant, owned: &BTreeMap<IpAddr, Instant>) -> Option<IpAddr> {
+    let (first, end) = owned.iter().min_by_key(|(_, end)| **end)?;
+    (*end < until).then_some(*first)
+}
+
+/// The first 48 bits of every IPv6 slot, `fd64:6973:7061::/48`; IPv4 slots are loopback anyway.
+const SLOTS: [u16; 3] = [0xfd64, 0x6973, 0x7061];
 
 /// Whether an address may be intercepted at all: not one that stands for this host, its links, or
 /// many hosts.
@@ -101,7 +219,8 @@ fn is_learnable(address: IpAddr) -> bool {
             !(v6.is_loopback()
                 || v6.is_unspecified()
                 || v6.is_unicast_link_local()
-                || v6.is_multicast())
+                || v6.is_multicast()
+                || v6.segments()[..3] == SLOTS)
         }
     }
 }
@@ -122,128 +241,5 @@ fn lose(owners: &mut HashMap<IpAddr, usize>, address: IpAddr) -> Option<Change> 
     Some(Change::Removed(address))
 }
 
-/// Drops an address that came and went in the same step.
-fn cancelled_out(changes: &[Change]) -> Vec<Change> {
-    let both = |address: &IpAddr| {
-        changes.contains(&Change::Added(*address)) && changes.contains(&Change::Removed(*address))
-    };
-    changes
-        .iter()
-        .copied()
-        .filter(|change| match change {
-            Change::Added(address) | Change::Removed(address) => !both(address),
-        })
-        .collect()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::{Change, GRACE, MOST_ADDRESSES, NameTable, SHORTEST_LIFE};
-    use crate::types::HostName;
-    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
-    use std::{
-        collections::HashSet,
-        net::IpAddr,
-        time::{Duration, Instant},
-    };
-
-    fn name(text: &str) -> HostName {
-        HostName::parse(text).expect("a name")
-    }
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().expect("an address")
-    }
-
-    const HOUR: Duration = Duration::from_hours(1);
-
-    #[test]
-    fn an_address_is_intercepted_until_its_last_owner_goes() {
-        let mut table = NameTable::default();
-        let start = Instant::now();
-        let shared = ip("192.0.2.1");
-        assert_eq!(table.learn(&name("a.test"), [shared], HOUR, start), [Change::Added(shared)]);
-        assert_eq!(table.learn(&name("b.test"), [shared], 2 * HOUR, start), []);
-        assert_eq!(table.expire(start + HOUR + GRACE), []);
-        assert!(!table.owns(&name("a.test"), shared));
-        assert!(table.owns(&name("b.test"), shared));
-        assert_eq!(table.expire(start + 2 * HOUR + GRACE), [Change::Removed(shared)]);
-    }
-
-    #[test]
-    fn a_ttl_of_0_is_kept_for_the_shortest_life_and_the_grace() {
-        let mut table = NameTable::default();
-        let start = Instant::now();
-        table.learn(&name("a.test"), [ip("192.0.2.1")], Duration::ZERO, start);
-        let almost = SHORTEST_LIFE + GRACE.saturating_sub(Duration::from_millis(1));
-        assert_eq!(table.expire(start + almost), []);
-        assert_eq!(table.expire(start + SHORTEST_LIFE + GRACE), [Change::Removed(ip("192.0.2.1"))]);
-    }
-
-    #[test]
-    fn loopback_link_local_and_multicast_are_never_learned() {
-        let mut table = NameTable::default();
-        let never = [
-            "127.0.0.1",
-            "127.208.0.1",
-            "0.0.0.0",
-            "169.254.1.1",
-            "224.0.0.1",
-            "::1",
-            "::",
-            "255.255.255.255",
-            "fe80::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-        ];
-        let changes = table.learn(&name("a.test"), never.map(ip), HOUR, Instant::now());
-        assert_eq!(changes, []);
-    }
-
-    #[test]
-    fn a_v4_mapped_address_is_learned_as_ipv4() {
-        let mut table = NameTable::default();
-        let changes = table.learn(&name("a.test"), [ip("::ffff:192.0.2.1")], HOUR, Instant::now());
-        assert_eq!(changes, [Change::Added(ip("192.0.2.1"))]);
-    }
-
-    #[test]
-    fn a_name_with_too_many_addresses_loses_those_that_expire_first() {
-        let mut table = NameTable::default();
-        let start = Instant::now();
-        let old = ip("198.51.100.1");
-        table.learn(&name("a.test"), [old], HOUR, start);
-        let many = (0..MOST_ADDRESSES).map(|n| ip(&format!("192.0.2.{n}")));
-        let changes = table.learn(&name("a.test"), many, 2 * HOUR, start);
-        assert_eq!(changes.len(), MOST_ADDRESSES + 1);
-        assert!(changes.contains(&Change::Removed(old)));
-    }
-
-    proptest! {
-        /// The changes handed out always add up to what the table says it owns.
-        #[test]
-        fn changes_add_up_to_the_owned_addresses(
-            steps in proptest::collection::vec((0..3_u8, 0..120_u8, 0..300_u64, 0..200_u64), 1..80)
-        ) {
-            let mut table = NameTable::default();
-            let mut now = Instant::now();
-            let mut intercepted = HashSet::new();
-            let mut apply = |changes: Vec<Change>| -> bool {
-                changes.into_iter().all(|change| match change {
-                    Change::Added(address) => intercepted.insert(address),
-                    Change::Removed(address) => intercepted.remove(&address),
-                })
-            };
-            for (owner, octet, ttl, wait) in steps {
-                now += Duration::from_secs(wait);
-                prop_assert!(apply(table.expire(now)));
-                let owner = name(["a.test", "b.test", "c.test"][usize::from(owner)]);
-                let address = ip(&format!("192.0.2.{octet}"));
-                let learned = table.learn(&owner, [address], Duration::from_secs(ttl), now);
-                prop_assert!(apply(learned));
-            }
-            let owned: HashSet<_> = table.owners.keys().copied().collect();
-            prop_assert_eq!(intercepted, owned);
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,10 +12,11 @@ use hickory_resolver::{
     net::{NetError, runtime::TokioRuntimeProvider},
 };
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{Instant, sleep_until, timeout},
 };
 
+use super::Lesson;
 use crate::types::HostName;
 
 /// Bounds of the time to the next query for a name.
@@ -29,46 +31,83 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub struct Answer {
     /// The name that was asked for.
     pub name: HostName,
-    /// Its addresses of both families, or why there are none, in words.
-    pub addresses: Result<Vec<IpAddr>, String>,
+    /// Its addresses of both families, or why there are none.
+    pub addresses: Result<Vec<IpAddr>, NoAnswer>,
     /// How long they hold.
     pub ttl: Duration,
+}
+
+/// Why a name has no addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// Its zone says so.
+    #[error("there is no such name")]
+    NoName,
+    /// Its zone says so.
+    #[error("it has no address")]
+    NoAddress,
+    /// Nobody could be asked, or nobody answered.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+impl From<&NetError> for NoAnswer {
+    fn from(error: &NetError) -> Self {
+        if error.is_nx_domain() {
+            Self::NoName
+        } else if error.is_no_records_found() {
+            Self::NoAddress
+        } else {
+            Self::Unknown(error.to_string())
+        }
+    }
+}
+
+impl Answer {
+    /// What it teaches, if anything.
+    #[must_use]
+    pub fn lesson(&self) -> Option<Lesson> {
+        let addresses = self.addresses.clone().ok()?;
+        Some(Lesson { name: self.name.clone(), addresses, ttl: self.ttl })
+    }
 }
 
 /// Asks for `name` for ever, sending each answer. Ends when nobody receives any more.
 ///
 /// The system's configuration (`/etc/resolv.conf`, `/etc/hosts`) is read for every query, so that
-/// a host that changes networks is followed.
-pub async fn poll(name: HostName, answers: mpsc::Sender<Answer>) {
+/// a host that changes networks is followed. `turn` bounds the queries under way.
+pub async fn poll(name: HostName, turn: Arc<Semaphore>, answers: mpsc::Sender<Answer>) {
+    let mut failures = 0;
     loop {
+        let Ok(permit) = turn.acquire().await else { return };
         let asked = Instant::now();
         let answer = resolve(&name).await;
-        let wait = answer.ttl.clamp(SOONEST, LATEST);
+        drop(permit);
+        failures = if answer.addresses.is_ok() { 0 } else { failures + 1 };
+        let wait = if failures == 0 { answer.ttl } else { back_off(failures) };
         if answers.send(answer).await.is_err() {
             return;
         }
-        sleep_until(asked + wait).await;
+        sleep_until(asked + wait.clamp(SOONEST, LATEST)).await;
     }
+}
+
+/// Twice as long after each failure in a row.
+fn back_off(failures: u32) -> Duration {
+    SOONEST.saturating_mul(1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX))
 }
 
 /// Asks for `name` once.
 pub async fn resolve(name: &HostName) -> Answer {
+    if let Some(address) = name.ip() {
+        return Answer { name: name.clone(), addresses: Ok(vec![address]), ttl: LATEST };
+    }
     let (addresses, ttl) = match timeout(LIMIT, lookup(name)).await {
         Ok(Ok((addresses, ttl))) => (Ok(addresses), ttl),
-        Ok(Err(error)) => (Err(words(&error)), Duration::ZERO),
-        Err(_) => (Err(format!("no answer within {LIMIT:?}")), Duration::ZERO),
+        Ok(Err(error)) => (Err(NoAnswer::from(&error)), Duration::ZERO),
+        Err(_) => (Err(NoAnswer::Unknown(format!("no answer within {LIMIT:?}"))), Duration::ZERO),
     };
     Answer { name: name.clone(), addresses, ttl }
-}
-
-fn words(error: &NetError) -> String {
-    if error.is_nx_domain() {
-        "there is no such name".to_owned()
-    } else if error.is_no_records_found() {
-        "it has no address".to_owned()
-    } else {
-        error.to_string()
-    }
 }
 
 async fn lookup(name: &HostName) -> Result<(Vec<IpAddr>, Duration), NetError> {
