@@ -47,10 +47,10 @@ pub enum KernelError {
         source: io::Error,
     },
     /// The kernel refused the object.
-    #[error("cannot load the kernel programs: {0}")]
+    #[error("cannot load the kernel programs: {}", chain(&**.0))]
     Load(#[source] Box<EbpfError>),
     /// The kernel refused a program or a link.
-    #[error("cannot {action} the kernel program {program}: {source}")]
+    #[error("cannot {action} the kernel program {program}: {}", chain(&**source))]
     Program {
         /// `load` or `attach`.
         action: &'static str,
@@ -60,7 +60,7 @@ pub enum KernelError {
         source: Box<ProgramError>,
     },
     /// A map could not be read or written.
-    #[error("kernel map {map}: {source}")]
+    #[error("kernel map {map}: {}", chain(&**source))]
     Map {
         /// Its name in the object.
         map: &'static str,
@@ -105,9 +105,32 @@ impl KernelError {
         Self::Program { action, program, source: Box::new(source) }
     }
 
+    /// Whether a map has the key already.
+    pub(super) fn exists(&self) -> bool {
+        let Self::Map { source, .. } = self else { return false };
+        match &**source {
+            MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(libc::EEXIST),
+            _ => false,
+        }
+    }
+
     pub(super) fn map(map: &'static str, source: impl Into<MapError>) -> Self {
         Self::Map { map, source: Box::new(source.into()) }
     }
+}
+
+/// An error and its causes in one line: aya's own line rarely has the kernel's word.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !line.contains(&words) {
+            line = format!("{line}: {words}");
+        }
+        cause = error.source();
+    }
+    line
 }
 
 /// Whether anywhere in the chain of causes the kernel said EPERM or EACCES.

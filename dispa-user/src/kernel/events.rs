@@ -6,7 +6,7 @@ use aya::maps::{MapData, RingBuf};
 use dispa_common::{Counter, Event};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::interceptor::origin_address;
+use super::address::origin_address;
 
 /// One outcome of a connect hook, as the kernel told it.
 #[derive(Clone, Copy, Debug)]

@@ -2,31 +2,49 @@
 
 use std::{
     fmt, fs,
-    net::{Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     os::fd::AsFd,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use aya::{
     Btf, Ebpf, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf, SkStorage},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, Queue, RingBuf, SkStorage},
     programs::{CgroupAttachMode, CgroupSockAddr, cgroup_sock_addr::CgroupSockAddrLink},
 };
 use dispa_common::{
-    Control, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, OwnSocket, SlotPrefix6,
-    globals, maps, programs, slot_of_v4,
+    Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6, globals, maps,
+    programs, slot_of_v4,
 };
 
-use super::{Events, KernelError, netns, object::OBJECT};
+use super::{
+    Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
+    address::{Key, key_of, origin_address, origin_of, words},
+    netns,
+    object::OBJECT,
+};
 
-/// In the order they are attached, and detached from the end: `connect` redirects only while
-/// everything else is in place.
-const PROGRAMS: [&str; 4] =
-    [programs::GETPEERNAME4, programs::GETPEERNAME6, programs::CONNECT6, programs::CONNECT4];
+/// Show programs the destinations they asked for: attached first, and there for as long as
+/// connections through slots may be.
+const RESTORING: [&str; 2] = [programs::GETPEERNAME4, programs::GETPEERNAME6];
+const RESTORING_DNS: [&str; 2] = [programs::RECVMSG4, programs::RECVMSG6];
 
-/// The loopback page size a ring needs at least.
+/// Redirect: attached last, when all that they lead to is in place, and detached first.
+const REDIRECTING: [&str; 2] = [programs::CONNECT6, programs::CONNECT4];
+const REDIRECTING_DNS: [&str; 2] = [programs::SENDMSG6, programs::SENDMSG4];
+
+/// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
+const NO_EXIST: u64 = 1;
+
+/// Bytes of the ring while nothing is written to it: the least the kernel takes, one page.
 const SMALLEST_RING: u32 = 4096;
+
+/// What is attached. Dropping a link detaches its program.
+#[derive(Debug, Default)]
+struct Links {
+    redirecting: Vec<CgroupSockAddrLink>,
+    restoring: Vec<CgroupSockAddrLink>,
+}
 
 /// Where slots lead: the transparent door's listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +56,14 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// The slot that `local`, the local address of an accepted connection, is.
+    /// The slot that `local`, the address something arrived at, is.
     #[must_use]
-    pub fn slot_of(&self, local: SocketAddr) -> Option<u32> {
+    pub fn slot_of(&self, local: IpAddr) -> Option<u32> {
         match local {
-            SocketAddr::V4(local) => slot_of_v4(local.ip().to_bits()),
-            SocketAddr::V6(local) => {
+            IpAddr::V4(local) => slot_of_v4(local.to_bits()),
+            IpAddr::V6(local) => {
                 let (_, prefix) = self.door6?;
-                let low = local.ip().to_bits() ^ prefix.to_bits();
+                let low = local.to_bits() ^ prefix.to_bits();
                 u16::try_from(low).ok().map(u32::from)
             }
         }
@@ -53,22 +71,29 @@ impl Doors {
 }
 
 /// How the kernel side is to be loaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Where slots lead.
     pub doors: Doors,
     /// Whether each outcome of the hooks is told to user space.
     pub events: bool,
+    /// Whether questions to resolvers are redirected.
+    pub dns: bool,
+    /// Ports on which every address is redirected.
+    pub caught_ports: Vec<u16>,
 }
 
 /// The kernel side. Dropping it detaches the programs and frees the maps.
 pub struct Interceptor {
     ebpf: Ebpf,
-    links: Vec<CgroupSockAddrLink>,
+    restoring: Vec<&'static str>,
+    redirecting: Vec<&'static str>,
+    links: Links,
     destinations4: HashMap<MapData, Destination4, u32>,
     destinations6: HashMap<MapData, Destination6, u32>,
     slots: Array<MapData, Origin>,
     counters: PerCpuArray<MapData, u64>,
+    free_slots: Queue<MapData, u32>,
     control: Heartbeat,
     own_sockets: OwnSockets,
     events: Option<Events>,
@@ -76,32 +101,37 @@ pub struct Interceptor {
 
 impl fmt::Debug for Interceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Interceptor").field("attached", &self.links.len()).finish_non_exhaustive()
+        f.debug_struct("Interceptor").field("links", &self.links).finish_non_exhaustive()
     }
 }
 
 impl Interceptor {
     /// Loads the object into the kernel. Nothing is attached yet.
-    pub fn load(options: Options) -> Result<Self, KernelError> {
+    pub fn load(options: &Options) -> Result<Self, KernelError> {
         let cookie = netns::cookie()
             .map_err(|source| KernelError::System { action: "SO_NETNS_COOKIE", source })?;
         let mut ebpf = load_object(options, cookie)?;
-        for name in PROGRAMS {
+        let (restoring, redirecting) = programs_for(options);
+        for name in restoring.iter().chain(&redirecting) {
             program(&mut ebpf, name)?
                 .load()
                 .map_err(|source| KernelError::program("load", name, source))?;
         }
+        catch_ports(&mut ebpf, &options.caught_ports)?;
         let control = take(&mut ebpf, maps::CONTROL, Array::try_from)?;
         let own_sockets = take(&mut ebpf, maps::OWN_SOCKETS, SkStorage::try_from)?;
         let ring = take(&mut ebpf, maps::EVENTS, RingBuf::try_from)?;
         Ok(Self {
-            links: Vec::new(),
+            restoring,
+            redirecting,
+            links: Links::default(),
             destinations4: take(&mut ebpf, maps::DESTINATIONS4, HashMap::try_from)?,
             destinations6: take(&mut ebpf, maps::DESTINATIONS6, HashMap::try_from)?,
             slots: take(&mut ebpf, maps::SLOTS, Array::try_from)?,
             counters: take(&mut ebpf, maps::COUNTERS, PerCpuArray::try_from)?,
-            control: Heartbeat { control: Arc::new(Mutex::new((Control::default(), control))) },
-            own_sockets: OwnSockets { storage: Arc::new(Mutex::new(own_sockets)) },
+            free_slots: take(&mut ebpf, maps::FREE_SLOTS, Queue::try_from)?,
+            control: Heartbeat::new(control),
+            own_sockets: OwnSockets::new(own_sockets),
             events: options.events.then(|| Events::new(ring)).transpose().map_err(|source| {
                 KernelError::System { action: "watch the kernel's event ring", source }
             })?,
@@ -118,39 +148,96 @@ impl Interceptor {
             }
             _ => KernelError::Cgroup { path: cgroup.to_owned(), source },
         })?;
-        for name in PROGRAMS {
-            let link = attach(program(&mut self.ebpf, name)?, &directory)
-                .map_err(|source| KernelError::program("attach", name, source))?;
-            self.links.push(link);
-        }
+        self.links.restoring = attach_all(&mut self.ebpf, &self.restoring, &directory)?;
+        self.links.redirecting = attach_all(&mut self.ebpf, &self.redirecting, &directory)?;
         Ok(())
     }
 
-    /// Detaches the programs, `connect` first. Open connections go on.
+    /// Detaches the programs that redirect. Open connections go on, and go on being shown what they
+    /// asked for.
     pub fn detach(&mut self) {
-        while let Some(link) = self.links.pop() {
-            drop(link);
-        }
+        self.links.redirecting.clear();
     }
 
     /// From now on connections to `destination` go to `slot`; with slot 0 they are counted and
-    /// passed.
-    pub fn redirect(&mut self, destination: SocketAddr, slot: u32) -> Result<(), KernelError> {
+    /// passed. If the programs gave it a slot of their own already, that one stays: it is returned.
+    pub fn redirect(&mut self, destination: SocketAddr, slot: u32) -> Result<u32, KernelError> {
         if slot != 0 {
             self.slots
                 .set(slot, origin_of(destination), 0)
                 .map_err(|source| KernelError::map(maps::SLOTS, source))?;
         }
+        match self.insert(destination, slot, NO_EXIST) {
+            Err(error) if error.exists() => {}
+            inserted => return inserted.map(|()| slot),
+        }
+        match self.lookup(destination)? {
+            Some(theirs) if theirs != 0 => Ok(theirs),
+            _ => self.insert(destination, slot, 0).map(|()| slot),
+        }
+    }
+
+    /// From now on connections to `destination` are counted and passed.
+    pub fn pass(&mut self, destination: SocketAddr) -> Result<(), KernelError> {
+        self.insert(destination, 0, 0)
+    }
+
+    fn insert(
+        &mut self,
+        destination: SocketAddr,
+        slot: u32,
+        flags: u64,
+    ) -> Result<(), KernelError> {
         match key_of(destination) {
             Key::V4(key) => self
                 .destinations4
-                .insert(key, slot, 0)
+                .insert(key, slot, flags)
                 .map_err(|source| KernelError::map(maps::DESTINATIONS4, source)),
             Key::V6(key) => self
                 .destinations6
-                .insert(key, slot, 0)
+                .insert(key, slot, flags)
                 .map_err(|source| KernelError::map(maps::DESTINATIONS6, source)),
         }
+    }
+
+    fn lookup(&self, destination: SocketAddr) -> Result<Option<u32>, KernelError> {
+        let (map, found) = match key_of(destination) {
+            Key::V4(key) => (maps::DESTINATIONS4, self.destinations4.get(&key, 0)),
+            Key::V6(key) => (maps::DESTINATIONS6, self.destinations6.get(&key, 0)),
+        };
+        match found {
+            Ok(slot) => Ok(Some(slot)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(KernelError::map(map, error)),
+        }
+    }
+
+    /// Leaves `slot` to the programs, to be given to a destination they meet first.
+    pub fn offer(&mut self, slot: u32) -> Result<(), KernelError> {
+        self.free_slots.push(slot, 0).map_err(|source| KernelError::map(maps::FREE_SLOTS, source))
+    }
+
+    /// The destination that `slot` stands for, by the kernel's account.
+    pub fn origin(&self, slot: u32) -> Result<Option<SocketAddr>, KernelError> {
+        let origin =
+            self.slots.get(&slot, 0).map_err(|source| KernelError::map(maps::SLOTS, source))?;
+        Ok((origin.used != 0).then(|| origin_address(&origin)))
+    }
+
+    /// Every destination that is redirected, with its slot, by the kernel's account.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<(SocketAddr, u32)> {
+        let v4 = self
+            .destinations4
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(key, slot)| (origin_address(&Origin::v4(key.address, key.port)), slot));
+        let v6 = self
+            .destinations6
+            .iter()
+            .filter_map(Result::ok)
+            .map(|(key, slot)| (origin_address(&Origin::v6(key.address, key.port)), slot));
+        v4.chain(v6).collect()
     }
 
     /// From now on connections to `destination` are left alone; so are they where it was not
@@ -181,7 +268,7 @@ impl Interceptor {
                 .counters
                 .get(&(counter as u32), 0)
                 .map_err(|source| KernelError::map(maps::COUNTERS, source))?;
-            counts.0[counter as usize] = per_cpu.iter().sum();
+            counts.set(counter, per_cpu.iter().sum());
         }
         Ok(counts)
     }
@@ -203,120 +290,18 @@ impl Interceptor {
         self.events.take()
     }
 
-    /// Name and descriptor information file of each program, for its run time statistics.
+    /// Each program's name and descriptor, by which `/proc/self/fdinfo` tells its run time.
     #[must_use]
     pub fn program_descriptors(&self) -> Vec<(&'static str, i32)> {
         use std::os::fd::AsRawFd as _;
         let mut descriptors = Vec::new();
-        for name in PROGRAMS {
+        for &name in self.restoring.iter().chain(&self.redirecting) {
             if let Some(fd) = self.ebpf.program(name).and_then(|program| program.fd().ok()) {
                 descriptors.push((name, fd.as_fd().as_raw_fd()));
             }
         }
         descriptors
     }
-}
-
-/// Counts of each outcome of the connect hooks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutcomeCounts([u64; Counter::ALL.len()]);
-
-impl OutcomeCounts {
-    /// The count of one outcome.
-    #[must_use]
-    pub fn of(&self, counter: Counter) -> u64 {
-        self.0[counter as usize]
-    }
-}
-
-/// Tells the kernel side that the daemon is alive, or that it is to pass everything on.
-#[derive(Clone)]
-pub struct Heartbeat {
-    control: Arc<Mutex<(Control, Array<MapData, Control>)>>,
-}
-
-impl fmt::Debug for Heartbeat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heartbeat").finish_non_exhaustive()
-    }
-}
-
-impl Heartbeat {
-    /// The oldest stamp of any worker, in ns of [`super::monotonic_ns`].
-    pub fn beat(&self, oldest_ns: u64) -> Result<(), KernelError> {
-        self.update(|control| control.heartbeat_ns = oldest_ns)
-    }
-
-    /// Passes every connection on from now on.
-    pub fn pause(&self) -> Result<(), KernelError> {
-        self.update(|control| control.paused = 1)
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Control)) -> Result<(), KernelError> {
-        let mut guard = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        let (control, map) = &mut *guard;
-        change(control);
-        map.set(0, *control, 0).map_err(|source| KernelError::map(maps::CONTROL, source))
-    }
-}
-
-/// Marks sockets as the daemon's own, so that the connect programs leave them alone.
-#[derive(Clone, Debug)]
-pub struct OwnSockets {
-    storage: Arc<Mutex<SkStorage<MapData, OwnSocket>>>,
-}
-
-impl OwnSockets {
-    /// Marks `socket`, not yet connected, as leading to `backend` (0: to none of them).
-    pub fn mark(&self, socket: impl AsFd, backend: u32) -> Result<(), KernelError> {
-        use std::os::fd::AsRawFd as _;
-        let own = OwnSocket { flags: OwnSocket::BYPASS, backend };
-        let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
-        storage
-            .insert(&socket.as_fd().as_raw_fd(), own, 0)
-            .map_err(|source| KernelError::map(maps::OWN_SOCKETS, source))
-    }
-}
-
-/// The address an [`Origin`] stands for, v4-mapped ones as IPv4.
-pub(super) fn origin_address(origin: &Origin) -> SocketAddr {
-    let mut bytes = [0; 16];
-    for (chunk, word) in bytes.chunks_exact_mut(4).zip(origin.address) {
-        chunk.copy_from_slice(&word.to_ne_bytes());
-    }
-    let address = Ipv6Addr::from(bytes).to_canonical();
-    SocketAddr::new(address, u16::from_be(origin.port))
-}
-
-enum Key {
-    V4(Destination4),
-    V6(Destination6),
-}
-
-fn key_of(destination: SocketAddr) -> Key {
-    let port = destination.port().to_be();
-    match destination {
-        SocketAddr::V4(v4) => {
-            Key::V4(Destination4 { address: v4.ip().to_bits().to_be(), port, padding: 0 })
-        }
-        SocketAddr::V6(v6) => Key::V6(Destination6 { address: words(*v6.ip()), port, padding: 0 }),
-    }
-}
-
-fn origin_of(destination: SocketAddr) -> Origin {
-    match key_of(destination) {
-        Key::V4(key) => Origin::v4(key.address, key.port),
-        Key::V6(key) => Origin::v6(key.address, key.port),
-    }
-}
-
-/// The address as the four words that stand in memory, network byte order.
-fn words(address: Ipv6Addr) -> [u32; 4] {
-    let octets = address.octets();
-    let word = |at: usize| {
-        u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
-    };
-    [word(0), word(4), word(8), word(12)]
 }
 
 fn is_absent(error: &MapError) -> bool {
@@ -327,7 +312,7 @@ fn is_absent(error: &MapError) -> bool {
     }
 }
 
-fn load_object(options: Options, cookie: u64) -> Result<Ebpf, KernelError> {
+fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
     let port4 = options.doors.port4.to_be();
     let port6 = options.doors.door6.map_or(0, |(port, _)| port.to_be());
     let prefix6 = options.doors.door6.map_or(SlotPrefix6::default(), |(_, prefix)| {
@@ -335,6 +320,8 @@ fn load_object(options: Options, cookie: u64) -> Result<Ebpf, KernelError> {
         SlotPrefix6 { words: [first, second] }
     });
     let events_on = u8::from(options.events);
+    let dns_on = u8::from(options.dns);
+    let catch_all = u8::from(!options.caught_ports.is_empty());
     let btf = Btf::from_sys_fs().ok();
     let ring = if options.events { EVENT_RING_BYTES } else { SMALLEST_RING };
     EbpfLoader::new()
@@ -343,10 +330,25 @@ fn load_object(options: Options, cookie: u64) -> Result<Ebpf, KernelError> {
         .override_global(globals::DOOR_PORT4, &port4, true)
         .override_global(globals::DOOR_PORT6, &port6, true)
         .override_global(globals::SLOT_PREFIX6, &prefix6, true)
+        .override_global(globals::DNS_ON, &dns_on, true)
+        .override_global(globals::CATCH_ALL, &catch_all, true)
         .override_global(globals::EVENTS_ON, &events_on, true)
         .map_max_entries(maps::EVENTS, ring)
         .load(OBJECT)
         .map_err(KernelError::load)
+}
+
+/// Sets the bit of each port.
+fn catch_ports(ebpf: &mut Ebpf, ports: &[u16]) -> Result<(), KernelError> {
+    let map = ebpf.map_mut(maps::CAUGHT_PORTS).ok_or(KernelError::Foreign(maps::CAUGHT_PORTS))?;
+    let failed = |source| KernelError::map(maps::CAUGHT_PORTS, source);
+    let mut words = Array::<_, u64>::try_from(map).map_err(failed)?;
+    for port in ports {
+        let index = u32::from(port >> 6);
+        let word = words.get(&index, 0).map_err(failed)?;
+        words.set(index, word | 1 << (port & 63), 0).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn program<'a>(
@@ -357,6 +359,26 @@ fn program<'a>(
         .ok_or(KernelError::Foreign(name))?
         .try_into()
         .map_err(|_| KernelError::Foreign(name))
+}
+
+fn programs_for(options: &Options) -> (Vec<&'static str>, Vec<&'static str>) {
+    if options.dns {
+        ([RESTORING, RESTORING_DNS].concat(), [REDIRECTING_DNS, REDIRECTING].concat())
+    } else {
+        (RESTORING.to_vec(), REDIRECTING.to_vec())
+    }
+}
+
+fn attach_all(
+    ebpf: &mut Ebpf,
+    names: &[&'static str],
+    directory: &fs::File,
+) -> Result<Vec<CgroupSockAddrLink>, KernelError> {
+    let attach = |name: &&'static str| {
+        attach(program(ebpf, name)?, directory)
+            .map_err(|source| KernelError::program("attach", name, source))
+    };
+    names.iter().map(attach).collect()
 }
 
 fn attach(
@@ -379,28 +401,21 @@ fn take<T, E: Into<MapError>>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Doors, origin_address, origin_of};
-    use std::net::SocketAddr;
+    use super::Doors;
+    use std::net::IpAddr;
 
-    fn address(text: &str) -> SocketAddr {
+    fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
-    }
-
-    #[test]
-    fn an_origin_survives_the_way_through_the_kernel_map() {
-        for text in ["192.0.2.1:80", "[2001:db8::1]:443", "[::1]:1", "255.255.255.255:65535"] {
-            assert_eq!(origin_address(&origin_of(address(text))), address(text));
-        }
     }
 
     #[test]
     fn a_local_address_tells_its_slot() {
         let prefix = "fd64:6973:7061:1f90::".parse().expect("a prefix");
         let doors = Doors { port4: 8080, door6: Some((8080, prefix)) };
-        assert_eq!(doors.slot_of(address("127.208.1.2:8080")), Some(0x0102));
-        assert_eq!(doors.slot_of(address("127.0.0.1:8080")), None);
-        assert_eq!(doors.slot_of(address("[fd64:6973:7061:1f90::102]:8080")), Some(0x0102));
-        assert_eq!(doors.slot_of(address("[fd64:6973:7061:1f90::1:102]:8080")), None);
-        assert_eq!(doors.slot_of(address("[::1]:8080")), None);
+        assert_eq!(doors.slot_of(ip("127.208.1.2")), Some(0x0102));
+        assert_eq!(doors.slot_of(ip("127.0.0.1")), None);
+        assert_eq!(doors.slot_of(ip("fd64:6973:7061:1f90::102")), Some(0x0102));
+        assert_eq!(doors.slot_of(ip("fd64:6973:7061:1f90::1:102")), None);
+        assert_eq!(doors.slot_of(ip("::1")), None);
     }
 }

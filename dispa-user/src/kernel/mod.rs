@@ -3,10 +3,12 @@
 //! The only room with `unsafe` and the only one that knows aya. It decides nothing: which
 //! destinations are intercepted is told to it.
 
+mod address;
 mod cgroup;
 mod clock;
 mod error;
 mod events;
+mod handles;
 mod interceptor;
 mod netns;
 mod object;
@@ -18,7 +20,8 @@ pub use cgroup::{Cgroup2, CgroupError};
 pub use clock::monotonic_ns;
 pub use error::KernelError;
 pub use events::{ConnectEvent, Events};
-pub use interceptor::{Doors, Heartbeat, Interceptor, Options, OutcomeCounts, OwnSockets};
+pub use handles::{Heartbeat, OutcomeCounts, OwnSockets};
+pub use interceptor::{Doors, Interceptor, Options};
 pub use programs::{AttachedProgram, attached_programs};
 pub use require::{OLDEST_KERNEL, kernel_release, missing_capabilities, require};
 pub use slots::{Assigned, SlotLease, SlotTable};

@@ -3,11 +3,11 @@
 //! Pure bookkeeping: the clock is an argument, and the kernel's maps are written by the caller.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,6 +25,8 @@ pub struct SlotTable {
     entries: HashMap<u32, Entry>,
     quarantined: VecDeque<(Instant, u32)>,
     freed: VecDeque<u32>,
+    /// Left to the kernel programs, and not yet seen in use.
+    offered: HashSet<u32>,
     /// The lowest slot never given out so far.
     fresh: u32,
 }
@@ -32,8 +34,19 @@ pub struct SlotTable {
 #[derive(Debug)]
 struct Entry {
     destination: SocketAddr,
-    held: Arc<AtomicU32>,
+    usage: Arc<Usage>,
     retired: bool,
+    /// When a destination that only the kernel programs know of was first found unused.
+    idle_since: Option<Instant>,
+    /// Whether the daemon itself wants the destination intercepted.
+    wanted: bool,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    held: AtomicU32,
+    /// Since the last look.
+    used: AtomicBool,
 }
 
 /// What [`SlotTable::assign`] found.
@@ -51,7 +64,7 @@ pub enum Assigned {
 #[derive(Debug)]
 pub struct SlotLease {
     destination: SocketAddr,
-    held: Arc<AtomicU32>,
+    usage: Arc<Usage>,
 }
 
 impl SlotLease {
@@ -64,7 +77,7 @@ impl SlotLease {
 
 impl Drop for SlotLease {
     fn drop(&mut self) {
-        self.held.fetch_sub(1, Ordering::Relaxed);
+        self.usage.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -75,6 +88,7 @@ impl Default for SlotTable {
             entries: HashMap::new(),
             quarantined: VecDeque::new(),
             freed: VecDeque::new(),
+            offered: HashSet::new(),
             fresh: 1,
         }
     }
@@ -87,9 +101,77 @@ impl SlotTable {
             return self.revive(slot);
         }
         let Some(slot) = self.take_free() else { return Assigned::Full };
-        self.by_destination.insert(destination, slot);
-        self.entries.insert(slot, Entry { destination, held: Arc::default(), retired: false });
+        self.enter(slot, destination, true);
         Assigned::New(slot)
+    }
+
+    /// The kernel programs gave `slot`, which was offered to them, to `destination`. Whether that
+    /// was news; a slot that was not offered is none of theirs.
+    pub fn adopt(&mut self, slot: u32, destination: SocketAddr) -> bool {
+        let news = self.offered.remove(&slot);
+        if news {
+            self.enter(slot, destination, false);
+        }
+        news
+    }
+
+    /// `destination` turned out to have `slot` from the kernel programs before it was assigned one
+    /// here, which is free again.
+    pub fn yield_to_kernel(&mut self, destination: SocketAddr, slot: u32) {
+        if let Some(ours) = self.by_destination.get(&destination).copied() {
+            self.free(ours);
+        }
+        self.offered.remove(&slot);
+        self.enter(slot, destination, true);
+    }
+
+    /// Takes free slots until `count` are on offer to the kernel programs; those newly offered.
+    pub fn offer(&mut self, count: usize) -> Vec<u32> {
+        let mut fresh = Vec::new();
+        while self.offered.len() < count {
+            let Some(slot) = self.take_free() else { break };
+            self.offered.insert(slot);
+            fresh.push(slot);
+        }
+        fresh
+    }
+
+    /// Slots on offer to the kernel programs.
+    #[must_use]
+    pub fn offered(&self) -> usize {
+        self.offered.len()
+    }
+
+    /// Destinations that only the kernel programs asked for and that have not been used for
+    /// `limit`. To be called now and then: use is noticed from one call to the next.
+    pub fn idle(&mut self, now: Instant, limit: Duration) -> Vec<SocketAddr> {
+        let mut idle = Vec::new();
+        for entry in self.entries.values_mut().filter(|entry| !entry.wanted && !entry.retired) {
+            let used = entry.usage.used.swap(false, Ordering::Relaxed);
+            if used || entry.usage.held.load(Ordering::Relaxed) > 0 {
+                entry.idle_since = None;
+            }
+            let since = *entry.idle_since.get_or_insert(now);
+            if now.saturating_duration_since(since) >= limit {
+                idle.push(entry.destination);
+            }
+        }
+        idle
+    }
+
+    /// Whether a connection holds the slot of `destination`.
+    #[must_use]
+    pub fn is_held(&self, destination: SocketAddr) -> bool {
+        self.by_destination
+            .get(&destination)
+            .and_then(|slot| self.entries.get(slot))
+            .is_some_and(|entry| entry.usage.held.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The slot of `destination`, if it has one.
+    #[must_use]
+    pub fn slot_of(&self, destination: SocketAddr) -> Option<u32> {
+        self.by_destination.get(&destination).copied()
     }
 
     /// The destination is no longer intercepted; its slot goes into quarantine.
@@ -113,7 +195,7 @@ impl SlotTable {
         for (since, slot) in self.quarantined.drain(..due).collect::<Vec<_>>() {
             match self.entries.get(&slot) {
                 Some(entry) if !entry.retired => {}
-                Some(entry) if entry.held.load(Ordering::Relaxed) > 0 => {
+                Some(entry) if entry.usage.held.load(Ordering::Relaxed) > 0 => {
                     self.quarantined.push_front((since, slot));
                 }
                 _ => {
@@ -129,8 +211,9 @@ impl SlotTable {
     #[must_use]
     pub fn lease(&self, slot: u32) -> Option<SlotLease> {
         let entry = self.entries.get(&slot)?;
-        entry.held.fetch_add(1, Ordering::Relaxed);
-        Some(SlotLease { destination: entry.destination, held: Arc::clone(&entry.held) })
+        entry.usage.held.fetch_add(1, Ordering::Relaxed);
+        entry.usage.used.store(true, Ordering::Relaxed);
+        Some(SlotLease { destination: entry.destination, usage: Arc::clone(&entry.usage) })
     }
 
     /// Slots that stand for a destination, quarantined ones included.
@@ -142,17 +225,30 @@ impl SlotTable {
     /// Leases that connections hold at this moment.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.entries.values().map(|entry| u64::from(entry.held.load(Ordering::Relaxed))).sum()
+        let held = |entry: &Entry| u64::from(entry.usage.held.load(Ordering::Relaxed));
+        self.entries.values().map(held).sum()
+    }
+
+    fn enter(&mut self, slot: u32, destination: SocketAddr, wanted: bool) {
+        let entry =
+            Entry { destination, usage: Arc::default(), retired: false, idle_since: None, wanted };
+        self.by_destination.insert(destination, slot);
+        self.entries.insert(slot, entry);
     }
 
     fn revive(&mut self, slot: u32) -> Assigned {
         match self.entries.get_mut(&slot) {
             Some(entry) if entry.retired => {
                 entry.retired = false;
+                entry.wanted = true;
                 self.quarantined.retain(|(_, quarantined)| *quarantined != slot);
                 Assigned::New(slot)
             }
-            _ => Assigned::Kept(slot),
+            Some(entry) => {
+                entry.wanted = true;
+                Assigned::Kept(slot)
+            }
+            None => Assigned::Kept(slot),
         }
     }
 
@@ -166,10 +262,11 @@ impl SlotTable {
     }
 
     fn free(&mut self, slot: u32) {
-        if let Some(entry) = self.entries.remove(&slot) {
+        let Some(entry) = self.entries.remove(&slot) else { return };
+        if self.by_destination.get(&entry.destination) == Some(&slot) {
             self.by_destination.remove(&entry.destination);
-            self.freed.push_back(slot);
         }
+        self.freed.push_back(slot);
     }
 }
 

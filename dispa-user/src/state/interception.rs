@@ -2,41 +2,65 @@
 //! together and in an order that never points a program at a slot that stands for nothing.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::BorrowedFd,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Instant,
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
+use dispa_common::{FREE_SLOT_COUNT, slot_to_v4};
+
 use crate::{
-    dns::{Answer, Change, NameTable},
+    config::{Intercept, Scope},
+    dns::{Change, Lesson, NameTable, Noted},
     kernel::{
         Assigned, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts, OwnSockets,
         SlotLease, SlotTable,
     },
+    life::Rarely,
     types::HostName,
 };
+
+/// Slots kept on offer to the kernel programs. Fewer than their queue holds, so that one given back
+/// always finds room.
+const OFFER: usize = FREE_SLOT_COUNT as usize / 2;
+
+/// How long a destination that nobody named keeps its slot unused; and how long when slots are
+/// running short.
+const IDLE_LIMIT: Duration = Duration::from_mins(5);
+const SHORT_IDLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a resolver that refuses is left to tell programs so by itself.
+const LEAVE_ALONE: Duration = Duration::from_secs(30);
+
+/// How often the kernel's tables are read through, a system call for each entry.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+/// How often the same trouble is worth a line.
+const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// The intercepted names, addresses and slots, and the kernel side that acts on them.
 #[derive(Debug)]
 pub struct Interception {
     doors: Doors,
     ports: Vec<u16>,
+    scope: Scope,
     own_sockets: OwnSockets,
     heartbeat: Heartbeat,
+    backends: HashSet<SocketAddr>,
     names: RwLock<NameTable>,
     slots: RwLock<SlotTable>,
     kernel: Mutex<Interceptor>,
-}
-
-/// What an answer added.
-#[derive(Debug, Default)]
-pub struct Learned {
-    /// Addresses intercepted from now on.
-    pub added: Vec<IpAddr>,
-    /// Destinations that found no free slot; connections to them go direct.
-    pub without_slot: usize,
+    left_alone: Mutex<HashMap<SocketAddr, Instant>>,
+    not_learned: AtomicU64,
+    look: Rarely,
+    warn_full: Rarely,
+    warn_backend: Rarely,
 }
 
 /// A change of the kernel's maps that was refused; connections to the destination go direct.
@@ -49,30 +73,47 @@ pub struct LearnError {
     pub source: KernelError,
 }
 
-/// What was going on when the daemon stopped.
+/// The accounts of the interception at one moment.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StopReport {
-    /// Outcomes of the connect hooks.
+pub struct Report {
+    /// Outcomes of the kernel programs.
     pub outcomes: OutcomeCounts,
-    /// Slots that stood for a destination.
+    /// Slots that stand for a destination.
     pub slots_in_use: usize,
-    /// Slots a connection still held.
+    /// Holds of connections on slots.
     pub slots_held: u64,
+    /// Addresses that were not learned for want of room, since the start.
+    pub not_learned: u64,
 }
 
 impl Interception {
-    /// Takes over a loaded kernel side. Destinations are the learned addresses on `ports`.
+    /// Takes over a loaded kernel side. The destinations `backends` are not intercepted: they are where
+    /// traffic goes to.
     #[must_use]
-    pub fn new(kernel: Interceptor, doors: Doors, ports: Vec<u16>) -> Self {
-        Self {
+    pub fn new(
+        kernel: Interceptor,
+        doors: Doors,
+        intercept: &Intercept,
+        backends: impl IntoIterator<Item = SocketAddr>,
+    ) -> Self {
+        let interception = Self {
             doors,
-            ports,
+            ports: intercept.ports.clone(),
+            scope: intercept.scope,
             own_sockets: kernel.own_sockets(),
             heartbeat: kernel.heartbeat(),
+            backends: backends.into_iter().collect(),
             names: RwLock::default(),
             slots: RwLock::default(),
             kernel: Mutex::new(kernel),
-        }
+            left_alone: Mutex::default(),
+            not_learned: AtomicU64::new(0),
+            look: Rarely::new(LOOK_EVERY),
+            warn_full: Rarely::new(WARN_EVERY),
+            warn_backend: Rarely::new(WARN_EVERY),
+        };
+        interception.offer_slots();
+        interception
     }
 
     /// Starts redirecting connections made in the cgroup directory.
@@ -88,18 +129,31 @@ impl Interception {
         self.kernel().detach();
     }
 
-    /// The original destination of a connection accepted at `local`, and a hold on its slot; `None`
-    /// where `local` is no slot, or one that stands for nothing.
+    /// The original destination of what arrived at the slot `local`, and a hold on it; `None` where
+    /// `local` is no slot, or one that stands for nothing.
     #[must_use]
-    pub fn arrived(&self, local: SocketAddr) -> Option<SlotLease> {
+    pub fn arrived(&self, local: IpAddr) -> Option<SlotLease> {
         let slot = self.doors.slot_of(local)?;
+        let lease = read(&self.slots).lease(slot);
+        lease.or_else(|| self.adopt(slot))
+    }
+
+    /// A slot that the kernel programs have given out since the last look.
+    fn adopt(&self, slot: u32) -> Option<SlotLease> {
+        let destination = self.kernel().origin(slot).ok()??;
+        write(&self.slots).adopt(slot, destination);
+        self.offer_slots();
         read(&self.slots).lease(slot)
     }
 
-    /// Whether `name` owns `address`: without that, a rule for `name` says nothing about it.
+    /// Whether a rule for `name` says anything about a connection to `address`: only where it is
+    /// that very name's, or where the address is no matter at all.
     #[must_use]
-    pub fn owns(&self, name: &HostName, address: IpAddr) -> bool {
-        read(&self.names).owns(name, address)
+    pub fn concerns(&self, name: &HostName, address: IpAddr) -> bool {
+        match self.scope {
+            Scope::All => true,
+            Scope::Learned => read(&self.names).owns(name, address),
+        }
     }
 
     /// Marks a socket of the daemon, on its way to backend number `backend` (0: to none).
@@ -113,26 +167,88 @@ impl Interception {
         &self.heartbeat
     }
 
-    /// Notes an answer: its addresses are intercepted when this returns.
-    pub fn learn(&self, answer: &Answer, now: Instant) -> Result<Learned, LearnError> {
-        let Ok(addresses) = &answer.addresses else { return Ok(Learned::default()) };
-        let addresses = addresses.iter().copied();
-        let changes = write(&self.names).learn(&answer.name, addresses, answer.ttl, now);
-        self.apply(&changes, now)
+    /// Notes what an answer taught: its addresses are intercepted when this returns. What cannot be
+    /// is logged, and goes direct.
+    pub fn learn(&self, lesson: &Lesson, now: Instant) {
+        let addresses = lesson.addresses.iter().copied();
+        let noted = write(&self.names).learn(&lesson.name, addresses, lesson.ttl, now);
+        let Noted { changes, full, crowded_out } = noted;
+        let mut without_room = full + crowded_out;
+        for change in changes {
+            match self.apply(change, now) {
+                Ok(without_slot) => without_room += without_slot,
+                Err(error) => tracing::warn!(name = %lesson.name, %error, "not intercepted"),
+            }
+            if let Change::Added(address) = change {
+                tracing::info!(name = %lesson.name, %address, "learned");
+            }
+        }
+        self.note_without_room(lesson, without_room, now);
     }
 
-    /// Forgets what ran out and frees the slots nobody needs any more.
-    pub fn expire(&self, now: Instant) -> Result<(), LearnError> {
-        let changes = write(&self.names).expire(now);
-        self.apply(&changes, now)?;
+    /// Nobody knows whether `name` still has its addresses: what it owns, it owns a while longer.
+    pub fn keep(&self, name: &HostName, now: Instant) {
+        write(&self.names).keep(name, now);
+    }
+
+    fn note_without_room(&self, lesson: &Lesson, count: usize, now: Instant) {
+        if count == 0 {
+            return;
+        }
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        let total = self.not_learned.fetch_add(count, Ordering::Relaxed) + count;
+        if self.warn_full.now(now) {
+            tracing::warn!(
+                name = %lesson.name, total,
+                "no room for more addresses; connections to them go direct"
+            );
+        }
+    }
+
+    /// Forgets what ran out, frees the slots nobody needs any more, and offers free ones.
+    pub fn tidy(&self, now: Instant) {
+        self.take_up(now);
+        self.adopt_unseen(now);
+        let changes = write(&self.names).expire(now, |address| self.is_in_use(address));
+        for change in changes {
+            if let Err(error) = self.apply(change, now) {
+                tracing::warn!(%error, "cannot let go of an address");
+            }
+        }
+        for destination in self.idle(now) {
+            if let Err(error) = self.release(destination, now) {
+                tracing::warn!(%error, "cannot let go of a destination");
+            }
+        }
         let freed = write(&self.slots).sweep(now);
-        let mut kernel = self.kernel();
         for slot in freed {
-            if let Err(error) = kernel.clear_slot(slot) {
+            if let Err(error) = self.kernel().clear_slot(slot) {
                 tracing::warn!(slot, %error, "cannot clear a slot");
             }
         }
-        Ok(())
+        self.offer_slots();
+    }
+
+    /// Leaves `destination` alone for a while, though it is of a kind that is redirected: somebody
+    /// else has something to say to those who ask there.
+    pub fn leave_alone(&self, destination: SocketAddr, now: Instant) {
+        if let Err(error) = self.kernel().pass(destination) {
+            tracing::warn!(%destination, %error, "cannot leave it alone");
+            return;
+        }
+        write(&self.slots).retire(destination, now);
+        lock(&self.left_alone).insert(destination, now + LEAVE_ALONE);
+    }
+
+    /// Takes up again what was left alone for long enough.
+    fn take_up(&self, now: Instant) {
+        lock(&self.left_alone).retain(|destination, until| {
+            let later = *until > now;
+            if !later && let Err(error) = self.kernel().release(*destination) {
+                tracing::warn!(%destination, %error, "stays left alone");
+            }
+            later
+        });
     }
 
     /// The kernel's debug events, if they are on; once.
@@ -142,62 +258,141 @@ impl Interception {
     }
 
     /// The accounts at this moment.
-    pub fn report(&self) -> Result<StopReport, KernelError> {
+    pub fn report(&self) -> Result<Report, KernelError> {
+        let outcomes = self.kernel().outcomes()?;
         let slots = read(&self.slots);
-        Ok(StopReport {
-            outcomes: self.kernel().outcomes()?,
+        Ok(Report {
+            outcomes,
             slots_in_use: slots.in_use(),
             slots_held: slots.held(),
+            not_learned: self.not_learned.load(Ordering::Relaxed),
         })
     }
 
-    fn apply(&self, changes: &[Change], now: Instant) -> Result<Learned, LearnError> {
-        let mut learned = Learned::default();
-        for change in changes {
-            match *change {
-                Change::Added(address) => {
-                    learned.without_slot += self.intercept(address)?;
-                    learned.added.push(address);
-                }
-                Change::Removed(address) => self.release(address, now)?,
-            }
+    /// Destinations that have a slot by the kernel programs' doing but never arrived: a program
+    /// gave up, or was killed, in between.
+    fn adopt_unseen(&self, now: Instant) {
+        if !self.look.now(now) {
+            return;
         }
-        Ok(learned)
+        let destinations = self.kernel().destinations();
+        let mut slots = write(&self.slots);
+        for (destination, slot) in destinations {
+            slots.adopt(slot, destination);
+        }
     }
 
-    /// Redirects every port of `address`; how many of them found no slot.
-    fn intercept(&self, address: IpAddr) -> Result<usize, LearnError> {
+    fn idle(&self, now: Instant) -> Vec<SocketAddr> {
+        let mut slots = write(&self.slots);
+        let short = slots.offered() < OFFER / 2;
+        slots.idle(now, if short { SHORT_IDLE_LIMIT } else { IDLE_LIMIT })
+    }
+
+    fn is_in_use(&self, address: IpAddr) -> bool {
+        let slots = read(&self.slots);
+        self.ports.iter().any(|&port| slots.is_held(SocketAddr::new(address, port)))
+    }
+
+    fn offer_slots(&self) {
+        let fresh = write(&self.slots).offer(OFFER);
+        let mut kernel = self.kernel();
+        for slot in fresh {
+            if let Err(error) = kernel.offer(slot) {
+                tracing::warn!(slot, %error, "cannot offer a slot to the kernel programs");
+            }
+        }
+    }
+
+    /// Carries one change over to the kernel's maps; how many destinations found no slot.
+    fn apply(&self, change: Change, now: Instant) -> Result<usize, LearnError> {
         let mut without_slot = 0;
         for &port in &self.ports {
-            let destination = SocketAddr::new(address, port);
-            let slot = match write(&self.slots).assign(destination) {
-                Assigned::Kept(slot) | Assigned::New(slot) => slot,
-                Assigned::Full => {
-                    without_slot += 1;
-                    0
+            match change {
+                // Without a door there is nothing to lead its connections to.
+                Change::Added(IpAddr::V6(_)) if self.doors.door6.is_none() => {}
+                Change::Added(address) => {
+                    let slotted = self.intercept(SocketAddr::new(address, port))?;
+                    without_slot += usize::from(!slotted);
                 }
-            };
-            self.kernel()
-                .redirect(destination, slot)
-                .map_err(|source| LearnError { destination, source })?;
+                Change::Removed(address) => self.release(SocketAddr::new(address, port), now)?,
+            }
         }
         Ok(without_slot)
     }
 
-    fn release(&self, address: IpAddr, now: Instant) -> Result<(), LearnError> {
-        for &port in &self.ports {
-            let destination = SocketAddr::new(address, port);
-            self.kernel()
-                .release(destination)
-                .map_err(|source| LearnError { destination, source })?;
-            write(&self.slots).retire(destination, now);
+    /// Redirects `destination`; whether there was a slot for it.
+    fn intercept(&self, destination: SocketAddr) -> Result<bool, LearnError> {
+        if self.backends.contains(&destination) {
+            if self.warn_backend.now(Instant::now()) {
+                tracing::warn!(%destination, "not intercepted: it is a backend's own address");
+            }
+            return Ok(true);
         }
+        let slot = match write(&self.slots).assign(destination) {
+            Assigned::Kept(slot) | Assigned::New(slot) => slot,
+            Assigned::Full => 0,
+        };
+        let given = self
+            .kernel()
+            .redirect(destination, slot)
+            .map_err(|source| LearnError { destination, source })?;
+        if given != slot {
+            write(&self.slots).yield_to_kernel(destination, given);
+        }
+        Ok(given != 0)
+    }
+
+    fn release(&self, destination: SocketAddr, now: Instant) -> Result<(), LearnError> {
+        self.kernel().release(destination).map_err(|source| LearnError { destination, source })?;
+        write(&self.slots).retire(destination, now);
         Ok(())
     }
 
     fn kernel(&self) -> MutexGuard<'_, Interceptor> {
-        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kernel)
     }
+
+    /// The addresses that `name` owns, in order. For explanations.
+    #[must_use]
+    pub fn addresses_of(&self, name: &HostName, now: Instant) -> Vec<IpAddr> {
+        read(&self.names).addresses(name, now).map(|(address, _)| address).collect()
+    }
+
+    /// The names that own `address`, in order, and how much longer each does. Looks at every name:
+    /// for explanations, not for connections.
+    #[must_use]
+    pub fn names_of(&self, address: IpAddr, now: Instant) -> Vec<(HostName, Duration)> {
+        let mut owners: Vec<_> = read(&self.names)
+            .owners(address, now)
+            .map(|(name, remaining)| (name.clone(), remaining))
+            .collect();
+        owners.sort_unstable();
+        owners
+    }
+
+    /// The address of the slot that stands for `destination`, if one does that the daemon knows of;
+    /// one that the kernel programs have just given out is known when it is first used.
+    #[must_use]
+    pub fn slot_of(&self, destination: SocketAddr) -> Option<IpAddr> {
+        let slot = read(&self.slots).slot_of(destination)?;
+        match destination {
+            SocketAddr::V4(_) => Some(Ipv4Addr::from_bits(slot_to_v4(slot)).into()),
+            SocketAddr::V6(_) => {
+                let (_, prefix) = self.doors.door6?;
+                Some(Ipv6Addr::from_bits(prefix.to_bits() | u128::from(slot)).into())
+            }
+        }
+    }
+
+    /// Whether connections to IPv6 addresses can be redirected on this host.
+    #[must_use]
+    pub fn redirects_ipv6(&self) -> bool {
+        self.doors.door6.is_some()
+    }
+}
+
+fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {

@@ -2,9 +2,15 @@
 
 mod interception;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-pub use interception::{Interception, LearnError, Learned, StopReport};
+pub use interception::{Interception, LearnError, Report};
 
 use crate::{config::Config, rules::Rules, upstream::Pool};
 
@@ -21,6 +27,7 @@ pub struct State {
     pub keep_alive_timeout: Duration,
     /// The kernel side; `None` where interception is off.
     pub interception: Option<Interception>,
+    tls_passed: AtomicU64,
 }
 
 impl State {
@@ -33,6 +40,19 @@ impl State {
             request_timeout: config.server.request_timeout,
             keep_alive_timeout: config.server.keep_alive_timeout,
             interception,
+            tls_passed: AtomicU64::new(0),
         })
+    }
+
+    /// A connection that began TLS with an intercepted domain went to its original destination, for
+    /// no backend speaks TLS.
+    pub fn note_tls_passed(&self) {
+        self.tls_passed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections did.
+    #[must_use]
+    pub fn tls_passed(&self) -> u64 {
+        self.tls_passed.load(Ordering::Relaxed)
     }
 }
