@@ -9,6 +9,8 @@ use crate::rules::{Pattern, Rules};
 #[derive(Debug)]
 pub(super) struct Domains {
     pub(super) rules: Rules,
+    /// The excluded patterns, as rules of their own.
+    pub(super) exclusions: Rules,
     /// The first intercepted pattern; none if there is none.
     pub(super) first: Option<Span>,
 }
@@ -26,9 +28,11 @@ impl Domains {
         warn_of_repeats(section, &exclude);
         warn_of_conflicts(section, &intercept, &exclude);
         warn_of_idleness(section, &intercept);
+        let exclude: Vec<Pattern> = values(exclude).collect();
         Self {
             first: intercept.first().map(|pattern| pattern.span.clone()),
-            rules: Rules::new(values(intercept), values(exclude)),
+            exclusions: Rules::new(exclude.clone(), []),
+            rules: Rules::new(values(intercept), exclude),
         }
     }
 }

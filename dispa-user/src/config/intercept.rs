@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use super::problem::Problem;
 use super::section::Section;
-use super::value::{Located, Reading, Value, boolean, integer, list, located, parsed};
+use super::value::{Located, Reading, Value, boolean, choice, integer, list, located, parsed};
 
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
-/// The kernel programs keep the ports in a small fixed map.
+/// Each address takes a slot for each port, of 65,536 in all.
 const MAX_PORTS: usize = 64;
 
 /// What the kernel redirects.
@@ -19,7 +19,32 @@ pub struct Intercept {
     pub cgroup: CgroupChoice,
     /// To which ports. Not empty, no port twice.
     pub ports: Vec<u16>,
+    /// To which addresses.
+    pub scope: Scope,
+    /// How names become addresses.
+    pub dns: Dns,
 }
+
+/// Which addresses are intercepted on the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Those learned to belong to an intercepted domain.
+    Learned,
+    /// All of them: what a connection is for is decided by its Host or SNI alone.
+    All,
+}
+
+/// How the addresses of intercepted domains are learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dns {
+    /// From the answers that programs get, which are relayed; and by asking for exact names.
+    Relay,
+    /// By asking for exact names only.
+    Resolve,
+}
+
+const SCOPES: &[(&str, Scope)] = &[("learned", Scope::Learned), ("all", Scope::All)];
+const DNS: &[(&str, Dns)] = &[("relay", Dns::Relay), ("resolve", Dns::Resolve)];
 
 /// The cgroup whose processes are intercepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +61,8 @@ impl Intercept {
             enabled: section.key_or("enabled", boolean, true),
             cgroup: section.key_or("cgroup", cgroup, CgroupChoice::Auto),
             ports: section.key("ports", ports).unwrap_or_else(|| DEFAULT_PORTS.to_vec()),
+            scope: section.key_or("scope", choice(SCOPES), Scope::Learned),
+            dns: section.key_or("dns", choice(DNS), Dns::Relay),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Floor 2. One file per section reads that section; `section` and `value` are the reader they
 //! share. Serde is not used: it stops at the first error, and a person wants all of them.
 
+mod admin;
 mod domains;
 mod error;
 mod expected;
@@ -30,11 +31,12 @@ use section::Section;
 use syntax::Parsed;
 use targets::Targets;
 
+pub use admin::Admin;
 pub use error::ConfigError;
-pub use intercept::{CgroupChoice, Intercept};
+pub use intercept::{CgroupChoice, Dns, Intercept, Scope};
 pub use logging::{Format, Level, Logging};
 pub use server::Server;
-pub use target::{Target, TargetAuthority};
+pub use target::{Scheme, Target, TargetAuthority};
 
 /// A configuration that was checked: whoever holds one need not check again.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub server: Server,
     /// Which domains are intercepted.
     pub rules: Rules,
+    /// What `rules` leaves out: a host that these find is excluded. Decides nothing; tells why.
+    pub exclusions: Rules,
     /// Who answers for them. Not empty if any domain is intercepted.
     pub targets: Vec<Target>,
     /// How exchanges are spread over the targets.
@@ -51,6 +55,8 @@ pub struct Config {
     pub intercept: Intercept,
     /// What the daemon says of itself.
     pub logging: Logging,
+    /// Where the daemon answers questions about itself.
+    pub admin: Admin,
     /// What is odd but allowed, each ready to be shown to a person.
     pub warnings: Vec<String>,
 }
@@ -93,15 +99,18 @@ impl Config {
         let targets = root.table("targets", Targets::read);
         let intercept = root.table("intercept", Intercept::read);
         let logging = root.table("logging", Logging::read);
+        let admin = root.table("admin", Admin::read);
         root.table("monitoring", inert::monitoring);
         refuse_no_targets(root, &domains, &targets);
         Self {
             server,
             rules: domains.rules,
+            exclusions: domains.exclusions,
             targets: targets.list,
             balancing: targets.balancing,
             intercept,
             logging,
+            admin,
             warnings: Vec::new(),
         }
     }

@@ -16,18 +16,31 @@ const MAX_WEIGHT: u32 = 65_535;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// RFC 9110 section 4.2.1.
 const HTTP_PORT: u16 = 80;
+/// RFC 9110 section 4.2.2.
+const HTTPS_PORT: u16 = 443;
 
 /// One server that can answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// What people, logs and metrics call it. Unique.
     pub name: Arc<str>,
+    /// What it speaks.
+    pub scheme: Scheme,
     /// Where it is.
     pub authority: TargetAuthority,
     /// Its share. 0: keeps its place, gets no exchange.
     pub weight: u32,
     /// `request_timeout` for this target alone; the shorter of the two counts.
     pub timeout: Duration,
+}
+
+/// What a target speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
 }
 
 /// The host and port of a target.
@@ -61,13 +74,15 @@ impl Declared {
     /// None if something is wrong with it, which is then reported.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let name = section.required("name", located(nonempty), "\"backend1\"");
-        let authority = section.required("url", url, "\"http://host:port\"");
+        let address = section.required("url", url, "\"http://host:port\"");
         let weight = section.key("weight", located(integer(0..=MAX_WEIGHT)));
         let timeout = section.key_or("timeout", seconds, DEFAULT_TIMEOUT);
         let Located { value: name, span: name_span } = name?;
+        let (scheme, authority) = address?;
         let target = Target {
             name: name.into(),
-            authority: authority?,
+            scheme,
+            authority,
             weight: weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| weight.value),
             timeout,
         };
@@ -75,16 +90,14 @@ impl Declared {
     }
 }
 
-fn url(value: &Value<'_>) -> Reading<TargetAuthority> {
-    parsed(parse_url, "write it as \"http://host:port\"")(value)
+fn url(value: &Value<'_>) -> Reading<(Scheme, TargetAuthority)> {
+    parsed(parse_url, "write it as \"http://host:port\" or \"https://host:port\"")(value)
 }
 
 /// Why a text is not the URL of a target.
 #[derive(Debug, thiserror::Error)]
 enum UrlError {
-    #[error("`https://` targets are not supported in this version")]
-    Https,
-    #[error("`http://` is missing")]
+    #[error("`http://` or `https://` is missing")]
     NoScheme,
     #[error("credentials in a target's URL are not supported")]
     Credentials,
@@ -94,13 +107,13 @@ enum UrlError {
     BadHost(#[from] HostNameError),
 }
 
-fn parse_url(text: &str) -> Result<TargetAuthority, UrlError> {
+fn parse_url(text: &str) -> Result<(Scheme, TargetAuthority), UrlError> {
     let (scheme, rest) = text.split_once("://").ok_or(UrlError::NoScheme)?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err(UrlError::Https),
+    let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+        "http" => (Scheme::Http, HTTP_PORT),
+        "https" => (Scheme::Https, HTTPS_PORT),
         _ => return Err(UrlError::NoScheme),
-    }
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     if authority.contains('@') {
@@ -110,5 +123,5 @@ fn parse_url(text: &str) -> Result<TargetAuthority, UrlError> {
         return Err(UrlError::Path);
     }
     let (host, port) = HostName::from_authority(authority)?;
-    Ok(TargetAuthority { host, port: port.unwrap_or(HTTP_PORT) })
+    Ok((scheme, TargetAuthority { host, port: port.unwrap_or(default_port) }))
 }

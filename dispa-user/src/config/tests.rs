@@ -56,10 +56,17 @@ fn an_empty_document_has_every_default() {
     assert!(config.rules.is_empty());
     assert_eq!(config.targets, []);
     assert_eq!(config.balancing, Algorithm::RoundRobin);
-    let intercept = Intercept { enabled: true, cgroup: CgroupChoice::Auto, ports: vec![80, 443] };
+    let intercept = Intercept {
+        enabled: true,
+        cgroup: CgroupChoice::Auto,
+        ports: vec![80, 443],
+        scope: Scope::Learned,
+        dns: Dns::Relay,
+    };
     assert_eq!(config.intercept, intercept);
     let logging = Logging { level: Level::Info, format: Format::Text };
     assert_eq!(config.logging, logging);
+    assert_eq!(config.admin, Admin { socket: Some("/run/dispa/dispa.sock".into()) });
 }
 
 #[test]
@@ -69,6 +76,13 @@ fn a_target_has_defaults() {
     let target = &config.targets[0];
     assert_eq!(target.authority.to_string(), "example.com:80");
     assert_eq!((target.weight, target.timeout.as_secs()), (1, 30));
+}
+
+#[test]
+fn an_empty_path_is_no_socket() {
+    assert_eq!(parse("[admin]\nsocket = ''").expect("valid").admin, Admin { socket: None });
+    let socket = Some("/tmp/d.sock".into());
+    assert_eq!(parse("[admin]\nsocket = '/tmp/d.sock'").expect("valid").admin, Admin { socket });
 }
 
 #[test]
@@ -130,6 +144,8 @@ fn documents() -> impl Strategy<Value = String> {
         "[logging]",
         "[intercept]",
         "[monitoring]",
+        "[admin]",
+        "socket = ",
         "workers = ",
         "bind_address = ",
         "type = ",

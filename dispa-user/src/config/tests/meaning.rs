@@ -88,20 +88,20 @@ c.toml: 1 error
 "#
 }
 
-refused! { https_target,
+refused! { target_of_another_scheme,
 r#"
 [[targets.targets]]
 name = "a"
-url = "https://10.0.0.1"
+url = "ftp://10.0.0.1"
 "#,
 r#"
-error: `targets.targets.url`: `https://` targets are not supported in this version
+error: `targets.targets.url`: `http://` or `https://` is missing
  --> c.toml:3:7
   |
-3 | url = "https://10.0.0.1"
-  |       ^^^^^^^^^^^^^^^^^^
+3 | url = "ftp://10.0.0.1"
+  |       ^^^^^^^^^^^^^^^^
   |
-  = help: write it as "http://host:port"
+  = help: write it as "http://host:port" or "https://host:port"
 
 c.toml: 1 error
 "#
@@ -114,13 +114,13 @@ name = "a"
 url = "10.0.0.1:3000"
 "#,
 r#"
-error: `targets.targets.url`: `http://` is missing
+error: `targets.targets.url`: `http://` or `https://` is missing
  --> c.toml:3:7
   |
 3 | url = "10.0.0.1:3000"
   |       ^^^^^^^^^^^^^^^
   |
-  = help: write it as "http://host:port"
+  = help: write it as "http://host:port" or "https://host:port"
 
 c.toml: 1 error
 "#
@@ -143,7 +143,7 @@ error: `targets.targets.url`: credentials in a target's URL are not supported
 3 | url = "http://user:secret@10.0.0.1"
   |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
   |
-  = help: write it as "http://host:port"
+  = help: write it as "http://host:port" or "https://host:port"
 
 error: `targets.targets.url`: a target is a whole server: its URL has no path, query or fragment
  --> c.toml:7:7
@@ -151,7 +151,7 @@ error: `targets.targets.url`: a target is a whole server: its URL has no path, q
 7 | url = "http://10.0.0.1/api?x=1"
   |       ^^^^^^^^^^^^^^^^^^^^^^^^^
   |
-  = help: write it as "http://host:port"
+  = help: write it as "http://host:port" or "https://host:port"
 
 c.toml: 2 errors
 "#
@@ -170,7 +170,7 @@ error: `targets.targets.url`: a port is a number from 1 to 65535
 3 | url = "http://10.0.0.1:99999"
   |       ^^^^^^^^^^^^^^^^^^^^^^^
   |
-  = help: write it as "http://host:port"
+  = help: write it as "http://host:port" or "https://host:port"
 
 c.toml: 1 error
 "#

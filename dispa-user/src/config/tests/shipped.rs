@@ -178,4 +178,5 @@ fn what_the_full_file_calls_defaults_are_the_defaults() {
     assert_eq!(left_out.balancing, written.balancing);
     assert_eq!(left_out.intercept, written.intercept);
     assert_eq!(left_out.logging, written.logging);
+    assert_eq!(left_out.admin, written.admin);
 }

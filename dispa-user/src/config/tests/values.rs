@@ -228,6 +228,24 @@ c.toml: 1 error
 "#
 }
 
+refused! { socket_that_is_no_absolute_path,
+"
+[admin]
+socket = 'run/dispa.sock'
+",
+r#"
+error: `admin.socket`: not the absolute path of a file
+ --> c.toml:2:10
+  |
+2 | socket = 'run/dispa.sock'
+  |          ^^^^^^^^^^^^^^^^
+  |
+  = help: write a path such as "/run/dispa/dispa.sock", or "" for no socket
+
+c.toml: 1 error
+"#
+}
+
 refused! { relative_cgroup,
 r#"
 [intercept]
