@@ -19,6 +19,8 @@ pub enum Outcome {
     BackendFailed,
     /// The original destination of a connection to be relayed did not answer.
     OriginUnreachable,
+    /// The original destination broke a relayed connection off.
+    OriginFailed,
     /// A configured time limit passed (504 where a status can still be sent).
     Timeout,
     /// The client went away before its answer was complete.
@@ -42,6 +44,7 @@ impl Outcome {
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendFailed => "backend_failed",
             Self::OriginUnreachable => "origin_unreachable",
+            Self::OriginFailed => "origin_failed",
             Self::Timeout => "timeout",
             Self::ClientAborted => "client_aborted",
             Self::Stopped => "stopped",

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     balance::{Algorithm, Balancer, Lease},
-    config::Target,
+    config::{Scheme, Target},
     types::HostName,
 };
 
@@ -15,6 +15,8 @@ pub struct Backend {
     pub number: u32,
     /// As configured.
     pub name: Arc<str>,
+    /// What it speaks.
+    pub scheme: Scheme,
     /// A name or an address.
     pub host: HostName,
     /// TCP port.
@@ -40,11 +42,18 @@ impl Pool {
         Self { backends: backends.collect(), balancer }
     }
 
-    /// The next backend, busy while the lease lives; `None` where there is none.
+    /// The next backend that speaks `scheme`, busy while the lease lives; `None` where there is none.
     #[must_use]
-    pub fn pick(&self) -> Option<(&Backend, Lease)> {
-        let index = self.balancer.pick(|_| true)?;
+    pub fn pick(&self, scheme: Scheme) -> Option<(&Backend, Lease)> {
+        let speaks = |index: usize| self.backends.get(index).is_some_and(|it| it.scheme == scheme);
+        let index = self.balancer.pick(speaks)?;
         Some((self.backends.get(index)?, self.balancer.lease(index)))
+    }
+
+    /// Whether any backend speaks `scheme`.
+    #[must_use]
+    pub fn speaks(&self, scheme: Scheme) -> bool {
+        self.backends.iter().any(|backend| backend.scheme == scheme)
     }
 }
 
@@ -53,6 +62,7 @@ impl Backend {
         Self {
             number,
             name: Arc::clone(&target.name),
+            scheme: target.scheme,
             host: target.authority.host.clone(),
             port: target.authority.port,
             timeout: target.timeout,

@@ -1,7 +1,7 @@
 //! One worker's HTTP/1.1 connections to the backends, kept open between requests.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -16,9 +16,12 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
+use tokio::{net::TcpStream, time::Instant};
 
-use super::{Backend, PooledBody, UpstreamError};
+use super::{
+    Backend, PooledBody, UpstreamError,
+    request_body::{Progress, RequestBody},
+};
 use crate::{
     life::Tasks,
     net::{DialError, dial},
@@ -41,12 +44,14 @@ pub type Mark = Rc<dyn Fn(BorrowedFd<'_>, u32) -> io::Result<()>>;
 /// The connections of one worker. Idle ones are used last in, first out.
 pub struct Connections {
     idle: RefCell<HashMap<u32, Vec<Idle>>>,
+    /// None is kept any more.
+    closing: Cell<bool>,
     mark: Mark,
     tasks: Tasks,
 }
 
 struct Idle {
-    sender: SendRequest<Incoming>,
+    sender: SendRequest<RequestBody>,
     since: Instant,
 }
 
@@ -61,53 +66,61 @@ impl Connections {
     /// No connections yet; those to come run on `tasks`, their sockets prepared by `mark`.
     #[must_use]
     pub fn new(mark: Mark, tasks: Tasks) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), mark, tasks })
+        Rc::new(Self { idle: RefCell::default(), closing: Cell::new(false), mark, tasks })
     }
 
     /// Sends `request` to `backend` and waits for the head of its response, for as long as the
-    /// backend's timeout and `limit` allow.
+    /// backend's timeout and `limit` allow after the last of its body was sent.
     pub async fn send(
         self: &Rc<Self>,
         backend: &Backend,
         request: Request<Incoming>,
         limit: Duration,
     ) -> Result<Response<PooledBody>, UpstreamError> {
-        let limit = limit.min(backend.timeout);
-        tokio::time::timeout(limit, self.exchange(backend, request))
-            .await
-            .unwrap_or(Err(UpstreamError::TimedOut(limit)))
+        let progress = Progress::begin();
+        let request = request.map(|body| RequestBody::new(body, &progress));
+        progress.within(limit.min(backend.timeout), self.exchange(backend, request)).await
     }
 
     /// Sends `request` to `address`, which is no backend, on a connection for this request alone.
     pub async fn send_once(
-        self: &Rc<Self>,
+        &self,
         address: SocketAddr,
         request: Request<Incoming>,
         limit: Duration,
     ) -> Result<Response<PooledBody>, UpstreamError> {
+        let progress = Progress::begin();
+        let request = request.map(|body| RequestBody::new(body, &progress));
         let exchange = async {
-            let mut sender = self.connect_to(address, 0).await?;
+            let mut sender = self.handshake(self.dial(address, 0).await?).await?;
             let response = sender.send_request(request).await?;
             Ok(response.map(PooledBody::unpooled))
         };
-        tokio::time::timeout(limit, exchange).await.unwrap_or(Err(UpstreamError::TimedOut(limit)))
+        progress.within(limit, exchange).await
     }
 
-    /// A kept connection may turn out closed by the backend just as it is used: as long as nothing
-    /// of the request was written, the next one is tried.
+    /// A kept connection may turn out closed by the backend just as it is used. As long as nothing
+    /// of the request was written the next one is tried; a request that may be sent twice is then
+    /// sent once more, on a new one (RFC 9112 section 9.3.1).
     async fn exchange(
         self: &Rc<Self>,
         backend: &Backend,
-        mut request: Request<Incoming>,
+        mut request: Request<RequestBody>,
     ) -> Result<Response<PooledBody>, UpstreamError> {
         while let Some(mut sender) = self.take_idle(backend.number) {
-            match sender.try_send_request(request).await {
+            let copy = repeatable(&request);
+            let mut failure = match sender.try_send_request(request).await {
                 Ok(response) => return Ok(self.pooled(backend.number, sender, response)),
-                Err(mut failure) => match failure.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(failure.into_error().into()),
-                },
+                Err(failure) => failure,
+            };
+            if let Some(unsent) = failure.take_message() {
+                request = unsent;
+                continue;
             }
+            let error = failure.into_error();
+            // An answer that is no HTTP would be none the second time.
+            request = copy.filter(|_| !error.is_parse()).ok_or(error)?;
+            break;
         }
         let mut sender = self.connect(backend).await?;
         let response = sender.send_request(request).await?;
@@ -117,14 +130,14 @@ impl Connections {
     fn pooled(
         self: &Rc<Self>,
         backend: u32,
-        sender: SendRequest<Incoming>,
+        sender: SendRequest<RequestBody>,
         response: Response<Incoming>,
     ) -> Response<PooledBody> {
         response.map(|body| PooledBody::new(body, Rc::clone(self), backend, sender))
     }
 
     /// Takes the youngest idle connection that is ready.
-    fn take_idle(&self, backend: u32) -> Option<SendRequest<Incoming>> {
+    fn take_idle(&self, backend: u32) -> Option<SendRequest<RequestBody>> {
         let mut idle = self.idle.borrow_mut();
         let connections = idle.get_mut(&backend)?;
         connections.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIMIT);
@@ -132,9 +145,9 @@ impl Connections {
         Some(connections.remove(ready).sender)
     }
 
-    /// Keeps a connection whose exchange is over.
-    pub(super) fn put_idle(&self, backend: u32, sender: SendRequest<Incoming>) {
-        if sender.is_closed() {
+    /// Keeps a connection whose exchange is over, unless it is time to close them.
+    pub(super) fn put_idle(&self, backend: u32, sender: SendRequest<RequestBody>) {
+        if self.closing.get() || sender.is_closed() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -153,32 +166,35 @@ impl Connections {
         }
     }
 
-    /// Closes every idle connection.
+    /// Closes every idle connection, and from now on each at the end of its exchange.
     pub fn close_idle(&self) {
+        self.closing.set(true);
         self.idle.borrow_mut().clear();
     }
 
     async fn connect(
         self: &Rc<Self>,
         backend: &Backend,
-    ) -> Result<SendRequest<Incoming>, UpstreamError> {
-        let addresses = resolve(&backend.host, backend.port).await?;
+    ) -> Result<SendRequest<RequestBody>, UpstreamError> {
+        self.handshake(self.dial_backend(backend).await?).await
+    }
+
+    /// Connects to `backend`, to one after the other of its addresses.
+    pub async fn dial_backend(&self, backend: &Backend) -> Result<TcpStream, UpstreamError> {
         let mut last = None;
-        for address in addresses {
-            match self.connect_to(address, backend.number).await {
-                Err(UpstreamError::Unreachable(error)) => last = Some(error),
-                connected => return connected,
+        for address in resolve(&backend.host, backend.port).await? {
+            match self.dial(address, backend.number).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
             }
         }
         Err(last.map_or_else(|| no_address(&backend.host), UpstreamError::Unreachable))
     }
 
-    async fn connect_to(
-        self: &Rc<Self>,
-        address: SocketAddr,
-        backend: u32,
-    ) -> Result<SendRequest<Incoming>, UpstreamError> {
-        let stream = self.dial(address, backend).await?;
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+    ) -> Result<SendRequest<RequestBody>, UpstreamError> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         self.tasks.spawn(async move {
             // Its errors reach whoever waits for the response.
@@ -187,14 +203,27 @@ impl Connections {
         Ok(sender)
     }
 
-    /// Connects to `address`, on the way to backend number `backend` (0: to none).
-    pub async fn dial(
-        &self,
-        address: SocketAddr,
-        backend: u32,
-    ) -> Result<tokio::net::TcpStream, DialError> {
-        dial(address, CONNECT_LIMIT, |socket| (self.mark)(socket, backend)).await
+    /// Marks a socket, not yet connected, on the way to backend number `backend` (0: to none).
+    pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> io::Result<()> {
+        (self.mark)(socket, backend)
     }
+
+    /// Connects to `address`, on the way to backend number `backend` (0: to none).
+    pub async fn dial(&self, address: SocketAddr, backend: u32) -> Result<TcpStream, DialError> {
+        dial(address, CONNECT_LIMIT, |socket| self.mark(socket, backend)).await
+    }
+}
+
+/// A copy of `request` if it may be sent twice: it asks for no change (RFC 9110 section 9.2.1), and
+/// there is no body that would be gone.
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    let body = request.body().copy().filter(|_| request.method().is_safe())?;
+    let mut copy = Request::new(body);
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    request.headers().clone_into(copy.headers_mut());
+    *copy.version_mut() = request.version();
+    Some(copy)
 }
 
 async fn resolve(host: &HostName, port: u16) -> Result<Vec<SocketAddr>, UpstreamError> {
@@ -213,3 +242,6 @@ fn no_address(host: &HostName) -> UpstreamError {
         source: io::Error::new(io::ErrorKind::NotFound, "it has no address"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ mod backend;
 mod connections;
 mod error;
 mod pooled;
+mod request_body;
 
 pub use crate::balance::Lease;
 pub use backend::{Backend, Pool};

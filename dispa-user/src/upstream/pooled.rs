@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
 
-use super::Connections;
+use super::{Connections, request_body::RequestBody};
 
 /// The body of a backend's response.
 ///
@@ -25,7 +25,7 @@ pub struct PooledBody {
 struct Home {
     connections: Rc<Connections>,
     backend: u32,
-    sender: SendRequest<Incoming>,
+    sender: SendRequest<RequestBody>,
 }
 
 impl fmt::Debug for PooledBody {
@@ -39,7 +39,7 @@ impl PooledBody {
         inner: Incoming,
         connections: Rc<Connections>,
         backend: u32,
-        sender: SendRequest<Incoming>,
+        sender: SendRequest<RequestBody>,
     ) -> Self {
         Self { inner, home: Some(Home { connections, backend, sender }), ended: false }
     }
