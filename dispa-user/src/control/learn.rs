@@ -7,21 +7,24 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     time::{MissedTickBehavior, interval, timeout_at},
 };
 
 use crate::{
-    dns::{Answer, poll},
+    dns::{Answer, NoAnswer, poll},
     state::{Interception, State},
     types::HostName,
 };
 
-/// How often expired addresses and freed slots are looked for.
+/// How often expired addresses, idle and freed slots are looked for.
 const TICK: Duration = Duration::from_secs(5);
 
 /// How long the start waits for the first answers; names that answer later are caught later.
 const WARM_START: Duration = Duration::from_secs(3);
+
+/// Queries under way at once: each has descriptors of its own.
+const MOST_QUERIES: usize = 16;
 
 /// Answers that may wait to be applied.
 const QUEUE: usize = 64;
@@ -33,7 +36,7 @@ pub struct Learner {
     answers: mpsc::Receiver<Answer>,
     waiting: HashSet<HostName>,
     /// The last error of each name that has one, so that it is told once and not at every retry.
-    failing: HashMap<HostName, String>,
+    failing: HashMap<HostName, NoAnswer>,
 }
 
 impl Learner {
@@ -41,9 +44,10 @@ impl Learner {
     #[must_use]
     pub fn start(state: Arc<State>) -> Self {
         let (sender, answers) = mpsc::channel(QUEUE);
+        let turn = Arc::new(Semaphore::new(MOST_QUERIES));
         let waiting: HashSet<HostName> = state.rules.exact_names().cloned().collect();
         for name in &waiting {
-            tokio::spawn(poll(name.clone(), sender.clone()));
+            tokio::spawn(poll(name.clone(), Arc::clone(&turn), sender.clone()));
         }
         Self { state, answers, waiting, failing: HashMap::new() }
     }
@@ -69,7 +73,7 @@ impl Learner {
         loop {
             tokio::select! {
                 Some(answer) = self.answers.recv() => self.apply(interception, &answer),
-                _ = ticks.tick() => expire(interception),
+                _ = ticks.tick() => interception.tidy(Instant::now()),
             }
         }
     }
@@ -77,36 +81,23 @@ impl Learner {
     fn apply(&mut self, interception: &Interception, answer: &Answer) {
         self.waiting.remove(&answer.name);
         match &answer.addresses {
-            Err(error) => return self.note_failure(answer, error),
+            Err(error) => {
+                if matches!(error, NoAnswer::Unknown(_)) {
+                    interception.keep(&answer.name, Instant::now());
+                }
+                return self.note_failure(answer, error);
+            }
             Ok(_) => drop(self.failing.remove(&answer.name)),
         }
-        match interception.learn(answer, Instant::now()) {
-            Ok(learned) => {
-                for address in &learned.added {
-                    tracing::info!(name = %answer.name, %address, "learned");
-                }
-                if learned.without_slot > 0 {
-                    tracing::warn!(
-                        name = %answer.name,
-                        destinations = learned.without_slot,
-                        "no slot is free; connections to it go direct"
-                    );
-                }
-            }
-            Err(error) => tracing::warn!(name = %answer.name, %error, "not intercepted"),
+        if let Some(lesson) = answer.lesson() {
+            interception.learn(&lesson, Instant::now());
         }
     }
 
-    fn note_failure(&mut self, answer: &Answer, error: &str) {
-        let last = self.failing.insert(answer.name.clone(), error.to_owned());
-        if last.as_deref() != Some(error) {
-            tracing::warn!(name = %answer.name, error, "cannot resolve; what is known stays");
+    fn note_failure(&mut self, answer: &Answer, error: &NoAnswer) {
+        let last = self.failing.insert(answer.name.clone(), error.clone());
+        if last.as_ref() != Some(error) {
+            tracing::warn!(name = %answer.name, %error, "cannot resolve");
         }
-    }
-}
-
-fn expire(interception: &Interception) {
-    if let Err(error) = interception.expire(Instant::now()) {
-        tracing::warn!(%error, "cannot let go of an address");
     }
 }

@@ -1,9 +1,16 @@
 //! Connecting out.
 
-use std::{io, net::SocketAddr, os::fd::BorrowedFd, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd as _, BorrowedFd},
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
 
 use tokio::{
-    net::{TcpSocket, TcpStream},
+    net::{TcpSocket, TcpStream, UdpSocket},
     time::timeout,
 };
 
@@ -28,6 +35,19 @@ pub enum DialError {
     },
 }
 
+/// A datagram socket that speaks to `address` and hears from nobody else. `prepare` sees it before
+/// it is connected.
+pub fn datagram_socket(
+    address: SocketAddr,
+    prepare: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>,
+) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    prepare(socket.as_fd())?;
+    socket.connect(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
 /// Connects to `address`. `prepare` sees the socket before it connects: that is where it is marked
 /// as the daemon's own.
 pub async fn dial(
@@ -41,7 +61,7 @@ pub async fn dial(
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }
     .map_err(failed)?;
-    prepare(std::os::fd::AsFd::as_fd(&socket)).map_err(failed)?;
+    prepare(socket.as_fd()).map_err(failed)?;
     match timeout(limit, socket.connect(address)).await {
         Ok(Ok(stream)) => {
             // Small writes must not wait for an acknowledgement; a failure only makes it slower.

@@ -2,14 +2,17 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     num::NonZeroUsize,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 /// Connections the kernel queues for one worker; it caps this at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
+
+/// Receive buffer of the door for datagrams, in bytes.
+const DATAGRAM_BUFFER: usize = 1024 * 1024;
 
 /// One worker's listening socket, non-blocking, not yet with any runtime.
 pub type Listener = TcpListener;
@@ -56,25 +59,66 @@ pub fn explicit_door(
     let failed = |source| ListenError { address, source };
     // A group of SO_REUSEPORT would silently join another process's: a socket without it fails
     // where anyone listens.
-    let probe = bound(address, |_| Ok(())).map_err(failed)?;
+    let probe = bound(address, Type::STREAM, |_| Ok(())).map_err(failed)?;
     probe.listen(1).map_err(failed)?;
     let address = local_address(&probe).map_err(failed)?;
     drop(probe);
     group(address, workers, |_| Ok(())).map_err(failed)
 }
 
-/// The transparent door of one family: `workers` listeners on one free port of every address of
-/// `lo`, which is where all slots are, and nothing beyond it.
+/// The transparent door of one family, by worker: all on one port, on every address of `lo`, which
+/// is where all slots are, and nothing beyond it.
+#[derive(Debug)]
+pub struct TransparentDoor {
+    /// The port of all of them.
+    pub port: u16,
+    /// For connections.
+    pub listeners: Vec<Listener>,
+    /// For DNS over UDP.
+    pub datagrams: Vec<UdpSocket>,
+}
+
+/// A port may be free for TCP and taken for UDP; then another one is tried.
+const TRIES: usize = 16;
+
+/// Opens the transparent door of the family of `family` on a free port.
 pub fn transparent_door(
-    family: SocketAddr,
+    family: IpAddr,
     workers: NonZeroUsize,
-) -> Result<Vec<Listener>, ListenError> {
+) -> Result<TransparentDoor, ListenError> {
     let any = match family {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        IpAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
     };
-    group(any, workers, |socket| socket.bind_device(Some(b"lo")))
-        .map_err(|source| ListenError { address: any, source })
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_transparent_door(any, workers) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {}
+            opened => return opened.map_err(|source| ListenError { address: any, source }),
+        }
+    }
+}
+
+fn try_transparent_door(any: SocketAddr, workers: NonZeroUsize) -> io::Result<TransparentDoor> {
+    let on_loopback = |socket: &Socket| socket.bind_device(Some(b"lo"));
+    let listeners = group(any, workers, on_loopback)?;
+    let address = match listeners.first() {
+        Some(listener) => listener.local_addr()?,
+        None => any,
+    };
+    let datagrams = (0..workers.get())
+        .map(|_| {
+            let socket = bound(address, Type::DGRAM, |socket| {
+                socket.set_reuse_port(true)?;
+                on_loopback(socket)
+            })?;
+            // Half a second of a busy host's questions; the kernel caps it at net.core.rmem_max.
+            socket.set_recv_buffer_size(DATAGRAM_BUFFER)?;
+            Ok(socket.into())
+        })
+        .collect::<io::Result<_>>()?;
+    Ok(TransparentDoor { port: address.port(), listeners, datagrams })
 }
 
 /// Listeners that share one port; the first one chooses it where `address` has port 0.
@@ -85,7 +129,7 @@ fn group(
 ) -> io::Result<Vec<Listener>> {
     let mut sockets = Vec::with_capacity(workers.get());
     for _ in 0..workers.get() {
-        let socket = bound(address, |socket| {
+        let socket = bound(address, Type::STREAM, |socket| {
             socket.set_reuse_port(true)?;
             prepare(socket)
         })?;
@@ -101,10 +145,17 @@ fn group(
         .collect()
 }
 
-fn bound(address: SocketAddr, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn bound(
+    address: SocketAddr,
+    kind: Type,
+    prepare: impl Fn(&Socket) -> io::Result<()>,
+) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
     socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
+    if kind == Type::STREAM {
+        // After a restart the old connections' ports are still in TIME_WAIT.
+        socket.set_reuse_address(true)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

@@ -22,9 +22,14 @@ impl<S> Prefixed<S> {
         Self { prefix, inner }
     }
 
-    /// The stream itself, and what of the prefix was not read.
-    pub fn into_parts(self) -> (Bytes, S) {
-        (self.prefix, self.inner)
+    /// The stream itself; what of the prefix was not read is lost.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// The stream itself.
+    pub fn inner(&self) -> &S {
+        &self.inner
     }
 }
 

@@ -1,23 +1,63 @@
 //! Step 3: what a rule says about a connection, or about one request on it.
 
 use super::{origin::Arrival, serve::Client};
-use crate::{rules::Pattern, sniff::Verdict, state::State, types::HostName};
+use crate::{
+    config::Scheme,
+    rules::Pattern,
+    sniff::{ClientHello, Verdict},
+    state::State,
+    types::HostName,
+};
 
 /// What becomes of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way<'a> {
     /// Its requests are served, each by its own decision.
-    Serve,
+    Serve {
+        /// The name that decided.
+        host: HostName,
+    },
+    /// It goes, unread, to a backend that speaks what it speaks.
+    Backend {
+        /// The name that decided.
+        host: HostName,
+        /// The rule that matched it.
+        rule: &'a Pattern,
+    },
     /// It goes to its original destination, unread.
     Relay,
 }
 
-/// A connection is served if its first request is for an intercepted domain; everything else is
-/// none of our business.
-pub(super) fn connection(verdict: &Verdict, arrival: &Arrival, state: &State) -> Way {
+/// A connection is served if its first request is for an intercepted domain, and handed on to a
+/// backend if it begins TLS with one; everything else is none of our business.
+pub(super) fn connection<'a>(verdict: &Verdict, arrival: &Arrival, state: &'a State) -> Way<'a> {
     match verdict {
-        Verdict::Http1(head) if rule_at(&head.host, arrival, state).is_some() => Way::Serve,
-        Verdict::Http1(_) | Verdict::Opaque | Verdict::More => Way::Relay,
+        Verdict::Http1(head) => http(&head.host, arrival, state),
+        Verdict::Tls(hello) => tls(hello, arrival, state),
+        Verdict::Http2 | Verdict::Opaque | Verdict::More => Way::Relay,
+    }
+}
+
+fn http<'a>(host: &HostName, arrival: &Arrival, state: &'a State) -> Way<'a> {
+    match rule_at(host, arrival, state) {
+        Some(_) if state.pool.speaks(Scheme::Http) => Way::Serve { host: host.clone() },
+        Some(_) | None => Way::Relay,
+    }
+}
+
+/// Without a certificate TLS can only be handed on, to a backend that has one. What counts is the
+/// name in the clear: a hello that hides another one inside (ECH) cannot be told from one that only
+/// pretends to, as browsers do in every hello (GREASE, RFC 9849 section 6.2), and the name in
+/// the clear of one that really does is its provider's.
+fn tls<'a>(hello: &ClientHello, arrival: &Arrival, state: &'a State) -> Way<'a> {
+    let Some(host) = &hello.server_name else { return Way::Relay };
+    match rule_at(host, arrival, state) {
+        Some(rule) if state.pool.speaks(Scheme::Https) => Way::Backend { host: host.clone(), rule },
+        Some(_) => {
+            state.note_tls_passed();
+            Way::Relay
+        }
+        None => Way::Relay,
     }
 }
 
@@ -28,8 +68,8 @@ pub(super) fn request<'a>(
     state: &'a State,
 ) -> Option<&'a Pattern> {
     match client.arrival() {
-        Some(arrival) => rule_at(host, arrival, state),
-        None => state.rules.find(host),
+        Some(arrival) if !client.has_proven(host) => rule_at(host, arrival, state),
+        Some(_) | None => state.rules.find(host),
     }
 }
 
@@ -38,5 +78,8 @@ pub(super) fn request<'a>(
 fn rule_at<'a>(host: &HostName, arrival: &Arrival, state: &'a State) -> Option<&'a Pattern> {
     let rule = state.rules.find(host)?;
     let interception = state.interception.as_ref()?;
-    interception.owns(host, arrival.origin.0.ip()).then_some(rule)
+    interception.concerns(host, arrival.origin.0.ip()).then_some(rule)
 }
+
+#[cfg(test)]
+mod tests;

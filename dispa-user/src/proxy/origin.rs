@@ -18,14 +18,17 @@ pub(super) struct Arrival {
     _lease: SlotLease,
 }
 
+impl Arrival {
+    /// Of `client`, by the slot that `lease` holds.
+    pub(super) fn new(client: SocketAddr, lease: SlotLease) -> Self {
+        Self { client, origin: OriginalDestination::new(lease.destination()), _lease: lease }
+    }
+}
+
 /// `None` for a connection to an address of `lo` that is no slot, or to a slot that stands for
 /// nothing: there is nowhere to take it.
 pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
     let interception = worker.state.interception.as_ref()?;
-    let lease = interception.arrived(stream.local_addr().ok()?)?;
-    Some(Arrival {
-        client: stream.peer_addr().ok()?,
-        origin: OriginalDestination::new(lease.destination()),
-        _lease: lease,
-    })
+    let lease = interception.arrived(stream.local_addr().ok()?.ip())?;
+    Some(Arrival::new(stream.peer_addr().ok()?, lease))
 }

@@ -1,35 +1,96 @@
-//! The other step 5: the connection goes where it was going all along.
+//! The other step 5: a connection nobody reads goes where it was going all along, or, if it begins
+//! TLS with an intercepted domain, to a backend that speaks TLS.
 
-use super::{finish::Record, origin::Arrival, peek::Peeked, worker::Worker};
+use tokio::net::TcpStream;
+
+use super::{finish::Record, origin::Arrival, peek::Peeked, pick, worker::Worker};
 use crate::{
-    net::{self, Prefixed, reset},
+    config::Scheme,
+    net::{self, Prefixed, Relayed, Side, keep_alive, reset},
     types::Outcome,
 };
 
 /// Relays byte for byte to the original destination. If that cannot be reached the client sees a
 /// reset, as near to a refused connection as a connection already made can come.
-pub(super) async fn relay(peeked: Peeked, arrival: &Arrival, mut record: Record, worker: &Worker) {
-    let server = match peeked.server {
+pub(super) async fn to_origin(
+    peeked: Peeked,
+    arrival: &Arrival,
+    mut record: Record,
+    worker: &Worker,
+) {
+    let Peeked { stream, prefix, server, .. } = peeked;
+    let server = match server {
         Some(server) => Ok(server),
         None => worker.connections.dial(arrival.origin.0, 0).await,
     };
-    let mut server = match server {
-        Ok(server) => server,
+    match server {
+        Ok(server) => relay(Prefixed::new(prefix, stream), server, Outcome::Relayed, record).await,
         Err(error) => {
             tracing::debug!(%error, "the original destination cannot be reached");
             record.outcome(Outcome::OriginUnreachable);
-            return reset(peeked.stream);
+            reset(stream);
         }
+    }
+}
+
+/// Relays byte for byte, still encrypted, to the next backend that speaks TLS.
+pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Worker) {
+    let Peeked { stream, prefix, .. } = peeked;
+    let Some((backend, lease)) = pick::backend(&worker.state, Scheme::Https) else {
+        record.outcome(Outcome::NoBackend);
+        return reset(stream);
     };
-    let mut client = Prefixed::new(peeked.prefix, peeked.stream);
-    if let Ok((sent, received)) = net::relay(&mut client, &mut server).await {
-        record.bytes(sent, received);
-        record.outcome(Outcome::Relayed);
-    } else {
-        // Either side broke off: the other one must not take what it got for the whole.
-        record.outcome(Outcome::ClientAborted);
-        let (_, client) = client.into_parts();
-        reset(client);
-        reset(server);
+    record.target(&backend.name);
+    record.lease(lease);
+    match worker.connections.dial_backend(backend).await {
+        Ok(server) => relay(Prefixed::new(prefix, stream), server, Outcome::Ok, record).await,
+        Err(error) => {
+            tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
+            record.outcome(Outcome::BackendUnreachable);
+            reset(stream);
+        }
+    }
+}
+
+async fn relay(client: Prefixed<TcpStream>, server: TcpStream, good: Outcome, mut record: Record) {
+    let mut ends = Ends::new(client, server);
+    let Some((client, server)) = &mut ends.open else { return };
+    let Relayed { sent, received, failed } = net::relay(client, server).await;
+    record.bytes(sent, received);
+    match failed {
+        None => {
+            record.outcome(good);
+            ends.close();
+        }
+        Some(Side::Client) => record.outcome(Outcome::ClientAborted),
+        Some(Side::Server) if good == Outcome::Ok => record.outcome(Outcome::BackendFailed),
+        Some(Side::Server) => record.outcome(Outcome::OriginFailed),
+    }
+}
+
+/// Both ends of a relay. Unless it ended in order they are reset, also when the relay is dropped:
+/// neither must take what it got for the whole.
+struct Ends {
+    open: Option<(Prefixed<TcpStream>, TcpStream)>,
+}
+
+impl Ends {
+    fn new(client: Prefixed<TcpStream>, server: TcpStream) -> Self {
+        keep_alive(client.inner());
+        keep_alive(&server);
+        Self { open: Some((client, server)) }
+    }
+
+    fn close(mut self) {
+        drop(self.open.take());
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some((client, server)) = self.open.take() {
+            reset(client.into_inner());
+            reset(server);
+        }
     }
 }

@@ -93,16 +93,30 @@ async fn race(mut peek: Peek, arrival: &Arrival, worker: &Worker) -> io::Result<
         }
         dialled = worker.connections.dial(arrival.origin.0, 0) => dialled,
     };
-    let Ok(server) = dialled else {
-        // Nobody there to speak first; the client may yet, or the relay will say why not.
-        peek.read_some().await?;
-        return Ok(peek.finish(None).await);
+    let server = match dialled {
+        Ok(server) => tokio::select! {
+            read = peek.read_some() => {
+                read?;
+                return Ok(peek.finish(Some(server)).await);
+            }
+            spoke = spoke_first(&server) => spoke.then_some(server),
+        },
+        Err(_) => None,
     };
-    tokio::select! {
-        read = peek.read_some() => {
-            read?;
-            Ok(peek.finish(Some(server)).await)
-        }
-        _ = server.readable() => Ok(peek.opaque(Some(server))),
+    if server.is_some() {
+        return Ok(peek.opaque(server));
     }
+    // Nobody there who speaks first. The client may yet, and then a backend may answer it; it does
+    // not wait for ever, as it would not have without us.
+    match timeout(worker.state.keep_alive_timeout, peek.read_some()).await {
+        Ok(read) => read.map(drop)?,
+        Err(_) => return Ok(peek.opaque(None)),
+    }
+    Ok(peek.finish(None).await)
+}
+
+/// Waits until the server says something; `false` where it closed without a word.
+async fn spoke_first(server: &TcpStream) -> bool {
+    let mut byte = [0];
+    matches!(server.peek(&mut byte).await, Ok(1..))
 }

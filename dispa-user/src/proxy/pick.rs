@@ -1,11 +1,13 @@
 //! Step 4: which backend answers.
 
 use crate::{
+    config::Scheme,
     state::State,
     upstream::{Backend, Lease},
 };
 
-/// The next backend, counted as busy while the lease lives; `None` where there is none.
-pub(super) fn backend(state: &State) -> Option<(&Backend, Lease)> {
-    state.pool.pick()
+/// The next backend that speaks `scheme`, counted as busy while the lease lives; `None` where there
+/// is none.
+pub(super) fn backend(state: &State, scheme: Scheme) -> Option<(&Backend, Lease)> {
+    state.pool.pick(scheme)
 }

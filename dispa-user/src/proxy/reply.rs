@@ -28,9 +28,10 @@ fn words(outcome: Outcome) -> (StatusCode, &'static str) {
         Outcome::NoBackend => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable\n"),
         Outcome::BadRequest => (StatusCode::BAD_REQUEST, "Bad request\n"),
         Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway timeout\n"),
-        Outcome::BackendUnreachable | Outcome::BackendFailed | Outcome::OriginUnreachable => {
-            (StatusCode::BAD_GATEWAY, "Bad gateway\n")
-        }
+        Outcome::BackendUnreachable
+        | Outcome::BackendFailed
+        | Outcome::OriginUnreachable
+        | Outcome::OriginFailed => (StatusCode::BAD_GATEWAY, "Bad gateway\n"),
         Outcome::Ok
         | Outcome::Relayed
         | Outcome::ClientAborted

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, rc::Rc};
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,7 +17,9 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    config::Scheme,
     life::Phase,
+    sniff,
     types::{Door, HostName, Outcome},
 };
 
@@ -26,15 +28,18 @@ use crate::{
 pub(super) struct Client {
     address: SocketAddr,
     arrival: Option<Arrival>,
+    /// Whose address it is that the connection was going to, as its first request proved.
+    proven: Option<HostName>,
 }
 
 impl Client {
-    pub(super) fn transparent(arrival: Arrival) -> Self {
-        Self { address: arrival.client, arrival: Some(arrival) }
+    /// Came by a slot, to an address of `proven`.
+    pub(super) fn transparent(arrival: Arrival, proven: HostName) -> Self {
+        Self { address: arrival.client, arrival: Some(arrival), proven: Some(proven) }
     }
 
     pub(super) fn explicit(address: SocketAddr) -> Self {
-        Self { address, arrival: None }
+        Self { address, arrival: None, proven: None }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -44,6 +49,12 @@ impl Client {
     /// The slot it came by; `None` at the explicit door.
     pub(super) fn arrival(&self) -> Option<&Arrival> {
         self.arrival.as_ref()
+    }
+
+    /// Whether the connection was going to an address of `host` when it was made: it stays with the
+    /// same server for as long as it lives, though the name may move on.
+    pub(super) fn has_proven(&self, host: &HostName) -> bool {
+        self.proven.as_ref() == Some(host)
     }
 
     pub(super) fn door(&self) -> Door {
@@ -71,6 +82,8 @@ where
     let mut connection = pin!(connection);
     // Errors of a client's connection are its own; every exchange on it has its record.
     tokio::select! {
+        // First the connection: what it has read already is still answered.
+        biased;
         _ = connection.as_mut() => {}
         () = stopped.reached(Phase::Draining) => {
             connection.as_mut().graceful_shutdown();
@@ -94,27 +107,25 @@ async fn exchange(
     if request.method() == Method::CONNECT {
         return refusal(Outcome::BadRequest, record);
     }
+    let Some(request) = forward::prepare(request) else {
+        return refusal(Outcome::BadRequest, record);
+    };
     let Some(rule) = decide::request(&host, client, &worker.state) else {
         return forward::to_origin(request, client, record, worker).await;
     };
     record.rule(rule);
-    let Some((backend, lease)) = pick::backend(&worker.state) else {
+    let Some((backend, lease)) = pick::backend(&worker.state, Scheme::Http) else {
         return refusal(Outcome::NoBackend, record);
     };
     record.target(&backend.name);
     forward::to_backend(request, backend, lease, record, worker).await
 }
 
-/// The host of a request: of its absolute form, else of its one Host field (RFC 9112 section 3.2).
-fn host_of(request: &Request<Incoming>) -> Option<HostName> {
-    let mut fields = request.headers().get_all(http::header::HOST).iter();
-    let field = fields.next();
-    if fields.next().is_some() {
-        return None;
-    }
-    let authority = match request.uri().authority() {
-        Some(authority) => authority.as_str(),
-        None => field?.to_str().ok()?,
-    };
-    HostName::from_authority(authority.trim()).ok().map(|(host, _)| host)
+/// The host of a request, by the rule that its connection was judged by.
+fn host_of<B>(request: &Request<B>) -> Option<HostName> {
+    let fields = request.headers().get_all(header::HOST).iter();
+    sniff::host_of(request.uri(), fields.map(HeaderValue::as_bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,15 @@ use hyper_util::rt::TokioIo;
 
 use super::{
     finish::{Record, Recorded},
-    headers::{put_upgrade, remove_one_hop},
+    headers::{put_websocket, remove_one_hop},
     reply::{AnyBody, refusal},
     worker::Worker,
 };
-use crate::{net, types::Outcome, upstream::PooledBody};
+use crate::{
+    net::{self, Relayed, Side},
+    types::Outcome,
+    upstream::PooledBody,
+};
 
 /// The client's side of an upgrade that may come.
 #[derive(Debug)]
@@ -37,10 +41,11 @@ pub(super) fn switch(
     worker: &Rc<Worker>,
 ) -> Response<AnyBody> {
     let server = hyper::upgrade::on(&mut response);
-    let Some(protocol) = remove_one_hop(response.headers_mut()) else {
+    if !remove_one_hop(response.headers_mut()) {
+        // It changes to what nobody asked for.
         return refusal(Outcome::BackendFailed, record);
-    };
-    put_upgrade(response.headers_mut(), protocol);
+    }
+    put_websocket(response.headers_mut());
     let (parts, _) = response.into_parts();
     worker.tasks.spawn(relay(upgrade.client, server, record));
     let mut answer = Response::new(Recorded::unrecorded(Either::Right(Full::default())));
@@ -50,15 +55,17 @@ pub(super) fn switch(
 }
 
 async fn relay(client: OnUpgrade, server: OnUpgrade, mut record: Record) {
-    let (Ok(client), Ok(server)) = tokio::join!(client, server) else {
-        return record.outcome(Outcome::BackendFailed);
+    let (client, server) = match tokio::join!(client, server) {
+        (Ok(client), Ok(server)) => (client, server),
+        (Err(_), _) => return record.outcome(Outcome::ClientAborted),
+        (Ok(_), Err(_)) => return record.outcome(Outcome::BackendFailed),
     };
     let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-    match net::relay(&mut client, &mut server).await {
-        Ok((sent, received)) => {
-            record.bytes(sent, received);
-            record.outcome(Outcome::Ok);
-        }
-        Err(_) => record.outcome(Outcome::ClientAborted),
-    }
+    let Relayed { sent, received, failed } = net::relay(&mut client, &mut server).await;
+    record.bytes(sent, received);
+    record.outcome(match failed {
+        None => Outcome::Ok,
+        Some(Side::Client) => Outcome::ClientAborted,
+        Some(Side::Server) => Outcome::BackendFailed,
+    });
 }

@@ -2,10 +2,12 @@
 
 use std::rc::Rc;
 
+use dispa_common::DNS_PORT;
 use tokio::net::TcpStream;
 
 use super::{
     decide::{self, Way},
+    dns_tcp,
     finish::Record,
     origin, passthrough, peek,
     serve::{self, Client},
@@ -18,17 +20,25 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
     let Some(arrival) = origin::of(&stream, &worker) else {
         return reset(stream);
     };
-    let record = Record::transparent(&arrival, worker.stopped.clone());
+    let mut record = Record::transparent(&arrival, worker.stopped.clone());
+    if arrival.origin.0.port() == DNS_PORT {
+        return dns_tcp::relay(stream, &arrival, record, &worker).await;
+    }
     let Ok(peeked) = peek::peek(stream, &arrival, &worker).await else {
         return record.client_aborted();
     };
     match decide::connection(&peeked.verdict, &arrival, &worker.state) {
-        Way::Serve => {
+        Way::Serve { host } => {
             record.replaced_by_exchanges();
             let stream = Prefixed::new(peeked.prefix, peeked.stream);
-            serve::http1(stream, Client::transparent(arrival), worker).await;
+            serve::http1(stream, Client::transparent(arrival, host), worker).await;
         }
-        Way::Relay => passthrough::relay(peeked, &arrival, record, &worker).await,
+        Way::Backend { host, rule } => {
+            record.host(&host);
+            record.rule(rule);
+            passthrough::to_backend(peeked, record, &worker).await;
+        }
+        Way::Relay => passthrough::to_origin(peeked, &arrival, record, &worker).await,
     }
 }
 

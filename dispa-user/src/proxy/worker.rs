@@ -1,6 +1,13 @@
 //! One worker: a thread with a runtime, listeners and connections of its own.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    io,
+    net::UdpSocket,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -8,11 +15,11 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::walk;
+use super::{dns_udp, walk};
 use crate::{
     kernel::monotonic_ns,
-    life::{Phase, Pulse, Stopped, Tasks},
-    net::Listener,
+    life::{Phase, Pulse, Rarely, Stopped, Tasks},
+    net::{DatagramDoor, Listener},
     state::State,
     types::Door,
     upstream::{Connections, Mark},
@@ -27,14 +34,22 @@ const SWEEP: Duration = Duration::from_secs(15);
 /// The pause after an accept that failed for want of something (descriptors, memory).
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// How long open exchanges may go on once the daemon stops.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long connections are still accepted once the daemon stops.
+const LAST_ACCEPTS: Duration = Duration::from_millis(100);
+
+/// How long a worker that could not accept counts as unable to.
+const STARVED: Duration = Duration::from_secs(2);
+
+/// How often that is worth a line.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// The listening sockets of one worker.
 #[derive(Debug)]
 pub struct Listeners {
     /// Where slots lead: one for each family.
     pub transparent: Vec<Listener>,
+    /// Where the slots' datagrams arrive: one for each family.
+    pub datagrams: Vec<UdpSocket>,
     /// The explicit door, where there is one.
     pub explicit: Option<Listener>,
 }
@@ -61,6 +76,25 @@ pub struct Worker {
     pub(super) connections: Rc<Connections>,
     pub(super) tasks: Tasks,
     pub(super) stopped: Stopped,
+    /// When accepting last failed for want of something.
+    starved: Cell<Option<Instant>>,
+    warn_starved: Rarely,
+}
+
+impl Worker {
+    /// Connections cannot be accepted: for a while this worker shows no sign of life, so that the
+    /// kernel side lets new ones go direct instead of into a queue nobody serves.
+    fn starve(&self, error: &io::Error) {
+        let now = Instant::now();
+        self.starved.set(Some(now));
+        if self.warn_starved.now(now) {
+            tracing::warn!(%error, "cannot accept; new connections go direct for a while");
+        }
+    }
+
+    fn is_starved(&self) -> bool {
+        self.starved.get().is_some_and(|since| since.elapsed() < STARVED)
+    }
 }
 
 impl WorkerStart {
@@ -78,11 +112,16 @@ impl WorkerStart {
             state: Arc::clone(&self.state),
             tasks,
             stopped: self.stopped.clone(),
+            starved: Cell::new(None),
+            warn_starved: Rarely::new(WARN_EVERY),
         });
-        tokio::task::spawn_local(beat(self.number, self.pulse, Arc::clone(&self.state)));
+        tokio::task::spawn_local(beat(self.number, self.pulse, Rc::clone(&worker)));
         tokio::task::spawn_local(sweep(Rc::clone(&worker.connections)));
         for listener in self.listeners.transparent {
             accept(listener, Door::Transparent, &worker)?;
+        }
+        for socket in self.listeners.datagrams {
+            relay_dns(DatagramDoor::new(socket)?, &worker);
         }
         if let Some(listener) = self.listeners.explicit {
             accept(listener, Door::Explicit, &worker)?;
@@ -92,12 +131,14 @@ impl WorkerStart {
     }
 }
 
-/// Waits for the end: what is open may finish, within limits.
+/// Waits for the end: what is open may finish, until the daemon's patience does.
 async fn drain(worker: &Worker, mut stopped: Stopped) {
     stopped.reached(Phase::Draining).await;
     worker.connections.close_idle();
+    // Counted as open until it is accepted, or the time for that is over.
+    sleep(LAST_ACCEPTS).await;
     tokio::select! {
-        _ = timeout(DRAIN_LIMIT, worker.tasks.idle()) => {}
+        () = worker.tasks.idle() => {}
         () = stopped.reached(Phase::Stopping) => {}
     }
 }
@@ -111,8 +152,16 @@ fn accept(listener: Listener, door: Door, worker: &Rc<Worker>) -> io::Result<()>
             () = stopped.reached(Phase::Draining) => {}
             () = accept_all(&listener, door, &worker) => {}
         }
+        // Connections that were made before it was known that we stop are in the queue, or about
+        // to be: closing the listener now would reset them.
+        let _ = timeout(LAST_ACCEPTS, accept_all(&listener, door, &worker)).await;
     });
     Ok(())
+}
+
+/// Relays questions until the end: those that come once the daemon drains were sent before that.
+fn relay_dns(door: DatagramDoor, worker: &Rc<Worker>) {
+    tokio::task::spawn_local(dns_udp::serve(door, Rc::clone(worker)));
 }
 
 async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
@@ -121,7 +170,7 @@ async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
             Ok((stream, _)) => start(stream, door, worker),
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, door = door.name(), "cannot accept");
+                worker.starve(&error);
                 sleep(BACK_OFF).await;
             }
         }
@@ -152,12 +201,15 @@ fn mark(state: &Arc<State>) -> Mark {
 }
 
 /// Shows the kernel side, as long as this runtime turns, that the daemon is alive.
-async fn beat(number: usize, pulse: Pulse, state: Arc<State>) {
-    let Some(interception) = &state.interception else { return };
+async fn beat(number: usize, pulse: Pulse, worker: Rc<Worker>) {
+    let Some(interception) = &worker.state.interception else { return };
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if worker.is_starved() {
+            continue;
+        }
         let oldest = pulse.stamp(number, monotonic_ns());
         if let Err(error) = interception.heartbeat().beat(oldest) {
             tracing::warn!(%error, "no heartbeat: connections go direct");
