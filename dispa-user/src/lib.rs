@@ -29,6 +29,7 @@ pub mod state;
 pub mod proxy;
 
 // Floor 7.
+pub mod admin;
 pub mod control;
 
 // Floor 8.

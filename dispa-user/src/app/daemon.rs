@@ -5,16 +5,20 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use dispa_common::Counter;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::time::sleep;
 
 use super::{
     StartError,
     doors::{self, Opened},
 };
 use crate::{
-    config::{CgroupChoice, Config},
+    admin,
+    config::{CgroupChoice, Config, Dns, Scheme, Scope, Target, TargetAuthority},
     control::{Learner, Signals, log_events},
     kernel::{Cgroup2, Doors, Interceptor, Options, monotonic_ns, require},
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
@@ -22,6 +26,9 @@ use crate::{
     proxy::{Listeners, WorkerStart},
     state::{Interception, State},
 };
+
+/// How long open exchanges may go on once the daemon stops.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a run of the daemon is to do, beyond its configuration.
 #[derive(Clone, Debug)]
@@ -59,6 +66,8 @@ pub struct Daemon {
 pub async fn run(config: &Config, plan: Plan) -> Result<(), StartError> {
     let mut signals = Signals::catch().map_err(StartError::system("catch signals"))?;
     let daemon = Daemon::start(config, plan).await?;
+    warn_of_tls(config, &daemon.state);
+    let socket = admin::Socket::open(config, &daemon.state);
     let signal = signals.stop().await;
     tracing::info!(signal, "stopping");
     let stop = daemon.stop.clone();
@@ -67,6 +76,7 @@ pub async fn run(config: &Config, plan: Plan) -> Result<(), StartError> {
         tracing::warn!(signal, "stopping at once");
         stop.advance(Phase::Stopping);
     });
+    drop(socket);
     daemon.stop().await;
     Ok(())
 }
@@ -77,6 +87,8 @@ impl Daemon {
         if plan.cgroup.is_some() {
             require()?;
         }
+        refuse_own_door(config, &plan)?;
+        raise_descriptor_limit();
         let opened =
             doors::open(plan.explicit, plan.cgroup.is_some(), config.server.workers).await?;
         let Opened { listeners, doors, mut route } = opened;
@@ -130,6 +142,11 @@ impl Daemon {
             interception.detach();
         }
         self.stop.advance(Phase::Draining);
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            sleep(DRAIN_LIMIT).await;
+            stop.advance(Phase::Stopping);
+        });
         let workers = self.workers;
         let joined =
             tokio::task::spawn_blocking(move || workers.into_iter().try_for_each(JoinHandle::join));
@@ -143,6 +160,41 @@ impl Daemon {
     }
 }
 
+/// TLS for intercepted domains can only be handed on to targets that speak it.
+fn warn_of_tls(config: &Config, state: &State) {
+    let intercepts = state.interception.is_some() && !config.rules.is_empty();
+    if intercepts && config.intercept.ports.contains(&443) && !state.pool.speaks(Scheme::Https) {
+        tracing::warn!(
+            "no target has an https:// url: TLS for intercepted domains passes to where it was going"
+        );
+    }
+}
+
+/// A target that is the explicit door would be asked by itself, for ever.
+fn refuse_own_door(config: &Config, plan: &Plan) -> Result<(), StartError> {
+    let Some(door) = plan.explicit else { return Ok(()) };
+    let is_door = |target: &&Target| {
+        let TargetAuthority { host, port } = &target.authority;
+        let same_host = host
+            .ip()
+            .is_some_and(|ip| ip == door.ip() || (door.ip().is_unspecified() && ip.is_loopback()));
+        *port == door.port() && (same_host || host.as_str() == "localhost")
+    };
+    match config.targets.iter().find(is_door) {
+        Some(target) => Err(StartError::OwnDoor { name: Arc::clone(&target.name), door }),
+        None => Ok(()),
+    }
+}
+
+/// Every connection takes two descriptors; the soft limit of most hosts is 1,024.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 async fn remove(route: SlotRoute) {
     if let Err(error) = route.remove().await {
         tracing::warn!(%error, "the route for IPv6 slots stays; the next start removes it");
@@ -150,8 +202,18 @@ async fn remove(route: SlotRoute) {
 }
 
 fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, StartError> {
-    let kernel = Interceptor::load(Options { doors, events })?;
-    Ok(Interception::new(kernel, doors, config.intercept.ports.clone()))
+    let intercept = &config.intercept;
+    let caught_ports = match intercept.scope {
+        Scope::Learned => Vec::new(),
+        Scope::All => intercept.ports.clone(),
+    };
+    let dns = intercept.dns == Dns::Relay;
+    let kernel = Interceptor::load(&Options { doors, events, dns, caught_ports })?;
+    let backends = config.targets.iter().filter_map(|target| {
+        let TargetAuthority { host, port } = &target.authority;
+        Some(SocketAddr::new(host.ip()?, *port))
+    });
+    Ok(Interception::new(kernel, doors, intercept, backends))
 }
 
 fn start_workers(
@@ -199,6 +261,10 @@ fn report(state: &State) {
             bound_device = report.outcomes.of(Counter::BoundDevice),
             own_socket = report.outcomes.of(Counter::OwnSocket),
             no_slot = report.outcomes.of(Counter::NoSlot),
+            dns_v4 = report.outcomes.of(Counter::Dns4),
+            dns_v6 = report.outcomes.of(Counter::Dns6),
+            not_learned = report.not_learned,
+            tls_passed = state.tls_passed(),
             slots_in_use = report.slots_in_use,
             slots_held = report.slots_held,
             "stopped"

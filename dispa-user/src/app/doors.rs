@@ -8,7 +8,7 @@ use std::{
 use super::StartError;
 use crate::{
     kernel::Doors,
-    net::{ListenError, Listener, SlotRoute, explicit_door, slot_prefix, transparent_door},
+    net::{Listener, SlotRoute, TransparentDoor, explicit_door, slot_prefix, transparent_door},
     proxy::Listeners,
     types::Door,
 };
@@ -27,8 +27,9 @@ pub(super) async fn open(
     transparent: bool,
     workers: NonZeroUsize,
 ) -> Result<Opened, StartError> {
-    let mut listeners: Vec<Listeners> =
-        (0..workers.get()).map(|_| Listeners { transparent: Vec::new(), explicit: None }).collect();
+    let mut listeners: Vec<Listeners> = (0..workers.get())
+        .map(|_| Listeners { transparent: Vec::new(), datagrams: Vec::new(), explicit: None })
+        .collect();
     if let Some(address) = explicit {
         let door = explicit_door(address, workers)?;
         announce(Door::Explicit, &door);
@@ -45,8 +46,8 @@ pub(super) async fn open(
 
 impl Opened {
     async fn open_transparent(&mut self, workers: NonZeroUsize) -> Result<(), StartError> {
-        let door4 = transparent_door(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), workers)?;
-        let port4 = port(&door4)?;
+        let door4 = transparent_door(Ipv4Addr::LOCALHOST.into(), workers)?;
+        let port4 = door4.port;
         self.deal(door4);
         let door6 = match self.open_ipv6(workers).await {
             Ok(port6) => Some((port6, slot_prefix(port6))),
@@ -64,18 +65,20 @@ impl Opened {
 
     /// A host without IPv6 has neither its addresses nor its routes.
     async fn open_ipv6(&mut self, workers: NonZeroUsize) -> Result<u16, String> {
-        let any = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
-        let door6 = transparent_door(any, workers).map_err(|error| error.to_string())?;
-        let port6 = port(&door6).map_err(|error| error.to_string())?;
-        self.route = Some(SlotRoute::add(port6).await.map_err(|error| error.to_string())?);
-        self.deal(door6);
-        Ok(port6)
+        let door = transparent_door(Ipv6Addr::LOCALHOST.into(), workers)
+            .map_err(|error| error.to_string())?;
+        let port = door.port;
+        self.route = Some(SlotRoute::add(port).await.map_err(|error| error.to_string())?);
+        self.deal(door);
+        Ok(port)
     }
 
-    fn deal(&mut self, door: Vec<Listener>) {
-        announce(Door::Transparent, &door);
-        for (worker, listener) in self.listeners.iter_mut().zip(door) {
+    fn deal(&mut self, door: TransparentDoor) {
+        announce(Door::Transparent, &door.listeners);
+        let sockets = door.listeners.into_iter().zip(door.datagrams);
+        for (worker, (listener, datagrams)) in self.listeners.iter_mut().zip(sockets) {
             worker.transparent.push(listener);
+            worker.datagrams.push(datagrams);
         }
     }
 }
@@ -84,11 +87,4 @@ fn announce(door: Door, listeners: &[Listener]) {
     if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
         tracing::info!(door = door.name(), %address, "listening");
     }
-}
-
-fn port(door: &[Listener]) -> Result<u16, ListenError> {
-    let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let failed = |source| ListenError { address: unspecified, source };
-    let listener = door.first().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
-    Ok(listener.local_addr().map_err(failed)?.port())
 }

@@ -1,6 +1,6 @@
 //! Why the daemon did not start, and the exit code that says so.
 
-use std::io;
+use std::{io, net::SocketAddr, sync::Arc};
 
 use crate::{
     kernel::{CgroupError, KernelError},
@@ -19,6 +19,17 @@ pub enum StartError {
     /// The kernel side.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// A target is dispa itself.
+    #[error(
+        "target {name} is dispa's own explicit door, {door}, which would ask itself for ever: \
+         change the target's url, or server.bind_address"
+    )]
+    OwnDoor {
+        /// The target.
+        name: Arc<str>,
+        /// The door.
+        door: SocketAddr,
+    },
     /// The operating system refused something else.
     #[error("cannot {action}: {source}")]
     System {
@@ -34,12 +45,13 @@ impl StartError {
         move |source| Self::System { action, source }
     }
 
-    /// The process' exit code: 2 where an address cannot be bound, 77 where a permission is
+    /// The process' exit code: 1 where the configuration is at fault, 2 where an address cannot be bound, 77 where a permission is
     /// missing, 71 (`EX_OSERR`, sysexits.h) where the system lacks what interception needs.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen(error) if error.is_refusal() => 77,
+            Self::OwnDoor { .. } => 1,
             Self::Listen(_) => 2,
             Self::Kernel(
                 KernelError::NotPermitted { .. } | KernelError::LacksCapabilities { .. },

@@ -65,13 +65,14 @@ fn spawn(cgroup: &Path, command: &[OsString]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Waits for the command. A terminal's Ctrl-C reaches it by itself; SIGTERM is passed on.
+/// Waits for the command. A terminal's Ctrl-C reaches it by itself; SIGTERM is passed on, and so is
+/// the end of the terminal, as one.
 async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,
             signal = signals.stop() => {
-                if signal == "SIGTERM" {
+                if signal != "SIGINT" {
                     terminate(&child);
                 }
             }

@@ -9,4 +9,4 @@ mod log;
 pub use daemon::{Daemon, Plan, run};
 pub use error::StartError;
 pub use exec::{enter, exec};
-pub use log::{colours, start_log};
+pub use log::{Log, colours, start_log};

@@ -49,6 +49,23 @@ pub(super) enum Command {
         #[arg(required = true, last = true, value_name = "CMD")]
         command: Vec<OsString>,
     },
+    /// Tell what would happen to a connection or request, and why: rule, addresses, slot, pool.
+    ///
+    /// The running daemon is asked, by the socket that the configuration names; where none answers,
+    /// the configuration file alone is explained.
+    #[command(after_help = "Example: dispa explain https://www.example.com/\n         \
+                            dispa explain 203.0.113.10 --json")]
+    Explain {
+        /// A host name, an IP address, or an http:// or https:// URL.
+        #[arg(value_name = "NAME|IP|URL")]
+        subject: String,
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+        /// Ask no daemon.
+        #[arg(long)]
+        file_only: bool,
+    },
     /// Check that this host has what interception needs, and say how to mend what is missing.
     #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
     Doctor,

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -103,7 +103,7 @@ fn capabilities() -> Finding {
         }
         Ok(missing) => Finding::bad(
             "capabilities",
-            format!("{} is missing", missing.join(" and ")),
+            format!("missing: {}", missing.join(", ")),
             "run as root, or grant them: AmbientCapabilities=CAP_BPF CAP_NET_ADMIN in a unit",
         ),
         Err(error) => Finding::bad("capabilities", error.to_string(), "mount /proc"),
@@ -158,25 +158,39 @@ fn describe(program: &AttachedProgram) -> String {
 
 /// The proof: the verifier takes our programs. Nothing is attached.
 fn load() -> Finding {
-    let options = Options { doors: Doors { port4: 1, door6: None }, events: false };
-    match Interceptor::load(options) {
+    let options = Options {
+        doors: Doors { port4: 1, door6: None },
+        events: false,
+        dns: true,
+        caught_ports: Vec::new(),
+    };
+    match Interceptor::load(&options) {
         Ok(_) => Finding::good("programs", "the kernel accepts them"),
         Err(error) => Finding::bad(
             "programs",
             error.to_string(),
-            "mend what is missing above; under a security module, allow bpf()",
+            "mend what is missing above, if anything is; a security module must allow bpf()",
         ),
     }
 }
 
 fn door(check: &'static str, ip: std::net::IpAddr) -> Finding {
-    match transparent_door(SocketAddr::new(ip, 0), NonZeroUsize::MIN) {
+    match transparent_door(ip, NonZeroUsize::MIN) {
+        Ok(_) if ip.is_ipv6() && ipv6_is_off() => {
+            Finding::note(check, "IPv6 is off on lo; IPv6 connections go direct")
+        }
         Ok(_) => Finding::good(check, "lo can be listened on"),
         Err(error) if ip.is_ipv6() => {
             Finding::note(check, format!("{error}; IPv6 connections go direct"))
         }
         Err(error) => Finding::bad(check, error.to_string(), "ip link set lo up"),
     }
+}
+
+/// Slots need a route on `lo`, which it refuses then.
+fn ipv6_is_off() -> bool {
+    fs::read_to_string("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
+        .is_ok_and(|value| value.trim() == "1")
 }
 
 fn explicit(config: &Config) -> Finding {
@@ -196,12 +210,12 @@ fn names(config: &Config) -> Finding {
     };
     let failures = runtime.block_on(unresolved(&names));
     if failures.is_empty() {
-        return Finding::good(check, format!("all {} exact names resolve", names.len()));
+        return Finding::good(check, format!("{} of {0} exact names resolve", names.len()));
     }
     Finding::bad(
         check,
         format!("not intercepted for now: {}", failures.join("; ")),
-        "check /etc/resolv.conf and the spelling; wildcards need no resolving",
+        "check /etc/resolv.conf and the spelling",
     )
 }
 

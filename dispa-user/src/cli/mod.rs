@@ -2,13 +2,15 @@
 
 mod args;
 mod doctor;
+mod explain;
 
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::Parser as _;
 
 use crate::{
-    app::{self, Plan, StartError},
+    admin::{Subject, SubjectError},
+    app::{self, Log, Plan, StartError},
     config::{Config, ConfigError, Overrides},
 };
 use args::{Args, Command};
@@ -26,8 +28,12 @@ enum CliError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Usage(#[from] SubjectError),
     #[error("cannot start the runtime: {0}")]
     Runtime(#[from] std::io::Error),
+    #[error("cannot write the answer: {0}")]
+    Output(std::io::Error),
 }
 
 /// Runs what the command line asks for.
@@ -56,6 +62,12 @@ fn run(args: &Args) -> Result<u8, CliError> {
     match &args.command {
         None => daemon(args),
         Some(Command::Exec { command }) => exec(args, command),
+        Some(Command::Explain { subject, json, file_only }) => {
+            let subject = &Subject::parse(subject)?;
+            let question = explain::Question { subject, file_only: *file_only, json: *json };
+            explain::run(&question, &load(args)?, &args.config)?;
+            Ok(0)
+        }
         Some(Command::Doctor) => Ok(doctor::run(&args.config)),
         Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
     }
@@ -63,7 +75,7 @@ fn run(args: &Args) -> Result<u8, CliError> {
 
 fn daemon(args: &Args) -> Result<u8, CliError> {
     let config = load(args)?;
-    start_log(args, &config, None);
+    let _log = start_log(args, &config, None);
     let plan = Plan::of(&config, args.verbose)?;
     runtime()?.block_on(app::run(&config, plan))?;
     Ok(0)
@@ -72,7 +84,7 @@ fn daemon(args: &Args) -> Result<u8, CliError> {
 fn exec(args: &Args, command: &[OsString]) -> Result<u8, CliError> {
     let config = load(args)?;
     // The command's own output comes first; ours only when something is wrong.
-    start_log(args, &config, Some("warn"));
+    let _log = start_log(args, &config, Some("warn"));
     Ok(runtime()?.block_on(app::exec(&config, args.verbose, command))?)
 }
 
@@ -81,12 +93,13 @@ fn load(args: &Args) -> Result<Config, ConfigError> {
     Config::from_file(&args.config, &overrides)
 }
 
-fn start_log(args: &Args, config: &Config, quieter: Option<&str>) {
+fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Log {
     let level = if args.verbose { Some("debug") } else { quieter };
-    app::start_log(&config.logging, level);
+    let log = app::start_log(&config.logging, level);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    log
 }
 
 /// The main thread's runtime: signals, names, the kernel's events. Traffic has the workers'.
@@ -99,7 +112,8 @@ impl CliError {
         match self {
             Self::Config(_) => 1,
             Self::Start(error) => error.exit_code(),
-            Self::Runtime(_) => 71,
+            Self::Usage(_) => USAGE,
+            Self::Runtime(_) | Self::Output(_) => 71,
         }
     }
 }

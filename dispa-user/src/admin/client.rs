@@ -1,0 +1,110 @@
+//! The other side of the unix socket: asks a running daemon.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::{net::UnixStream, time::timeout};
+
+use super::{
+    Explanation, Subject,
+    serve::{EXPLAIN, LIMIT, Refusal},
+};
+
+/// More than any explanation: 50 addresses, each with a thousand owners.
+const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why no daemon answered.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody is there, or we may not go there.
+    #[error("no daemon can be asked at {}: {source}", path.display())]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Somebody is there and says no.
+    #[error("the daemon at {} refuses: {reason} ({status})", path.display())]
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// Its answer's status.
+        status: StatusCode,
+        /// What it says.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("the daemon at {} does not answer", path.display())]
+    Silent {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Whoever is there speaks otherwise: a daemon of another version, perhaps.
+    #[error("what answers at {} cannot be understood: {reason}", path.display())]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Asks the daemon at `socket` to explain.
+pub async fn ask(socket: &Path, subject: &Subject) -> Result<Explanation, AskError> {
+    match timeout(LIMIT, exchange(socket, subject)).await {
+        Ok(explanation) => explanation,
+        Err(_) => Err(AskError::Silent { path: socket.to_owned() }),
+    }
+}
+
+async fn exchange(socket: &Path, subject: &Subject) -> Result<Explanation, AskError> {
+    let foreign = |reason: String| AskError::Foreign { path: socket.to_owned(), reason };
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|source| AskError::Unreachable { path: socket.to_owned(), source })?;
+    let (status, text) = converse(stream, subject).await.map_err(foreign)?;
+    if status == StatusCode::OK {
+        return serde_json::from_slice(&text).map_err(|error| foreign(error.to_string()));
+    }
+    match serde_json::from_slice(&text) {
+        Ok(Refusal { error: reason }) => {
+            Err(AskError::Refused { path: socket.to_owned(), status, reason })
+        }
+        Err(_) => Err(foreign(status.to_string())),
+    }
+}
+
+/// Sends the question; the answer's status and body, or what is wrong with it.
+async fn converse(stream: UnixStream, subject: &Subject) -> Result<(StatusCode, Bytes), String> {
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    // Every character of a subject may stand in a query as it is.
+    let request = Request::get(format!("{EXPLAIN}?of={subject}"))
+        .header(header::HOST, "dispa")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MOST_ANSWER_BYTES).collect().await;
+        let body = body.map_err(|error| error.to_string())?;
+        Ok((status, body.to_bytes()))
+    };
+    let drive = async {
+        // An error of the connection is the answer's as well.
+        let _ = connection.await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        answer = answer => answer,
+        never = drive => never,
+    }
+}

@@ -1,0 +1,25 @@
+//! Questions about the daemon, and their answers: what would happen to a connection, and why.
+//!
+//! [`explain()`] is pure: a [`Setup`] (what the configuration says) and [`Facts`] (what the daemon
+//! knows at this moment, if one was asked) in, an [`Explanation`] out. A running daemon answers over
+//! a unix socket ([`Socket`]), which [`ask`] asks.
+
+mod client;
+mod explain;
+mod explanation;
+mod facts;
+mod guard;
+mod reach;
+mod serve;
+mod setup;
+mod socket_file;
+mod subject;
+mod text;
+
+pub use client::{AskError, ask};
+pub use explain::explain;
+pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
+pub use facts::Facts;
+pub use serve::Socket;
+pub use setup::Setup;
+pub use subject::{Protocol, Subject, SubjectError, Url};
