@@ -7,7 +7,7 @@ import socket, sys
 connection = socket.create_connection((sys.argv[1], 80), timeout=30)
 connection.sendall(
     f"GET /socket HTTP/1.1\r\nhost: {sys.argv[2]}\r\n"
-    "connection: upgrade\r\nupgrade: echo\r\n\r\n".encode())
+    "connection: upgrade\r\nupgrade: websocket\r\n\r\n".encode())
 answer = connection.makefile("r", newline="\r\n")
 print(answer.readline().split()[1])
 while answer.readline().strip():

@@ -100,7 +100,8 @@ fn upgrade_to_echo(connection: &Connection) -> io::Result<()> {
     while reader.read_line(&mut line)? > 2 {
         line.clear();
     }
-    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let answer =
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     (&*connection.stream).write_all(answer.as_bytes())?;
     io::copy(&mut reader, &mut &*connection.stream).map(drop)
 }

@@ -25,7 +25,8 @@ fn a_program_in_another_network_namespace_goes_direct() -> Result<()> {
         dispa.record("connect", &[("outcome", "other_netns"), ("origin", "198.51.100.10:80")])?;
         assert_eq!(site.curl(&["http://four.example.com/"])?, "one");
         let stopped = dispa.stop()?.summary;
-        assert_eq!(stopped.count("other_netns"), Some(1), "{stopped:?}");
+        // The connection, and the questions before it.
+        assert!(stopped.count("other_netns") > Some(1), "{stopped:?}");
         assert_eq!(stopped.count("redirected_v4"), Some(1), "{stopped:?}");
         Ok(())
     })
@@ -49,19 +50,33 @@ fn a_socket_bound_to_a_device_goes_direct() -> Result<()> {
 fn dispas_own_connection_to_an_intercepted_address_goes_direct() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
+        let dispa = site.dispa(&Site::config_of_one())?;
+        for family in ["-4", "-6"] {
+            let other = [family, "-H", "Host: other.test", "http://example.com/"];
+            assert_eq!(site.curl(&other)?, "original");
+        }
+        let stopped = dispa.stop()?;
+        let relayed = [("outcome", "relayed"), ("door", "transparent")];
+        let walks = stopped.log.iter().filter(|record| record.has(&relayed));
+        let to_the_site = walks.filter(|record| record.text("origin").ends_with(":80"));
+        assert_eq!(to_the_site.count(), 2, "one walk each, no loop");
+        assert!(stopped.summary.count("own_socket") >= Some(2), "{:?}", stopped.summary);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_backend_at_an_intercepted_address_is_left_alone() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
         let config = Config::new(&[Site::NAME]).target("itself", (Site::V4, 80).into());
         let dispa = site.dispa(&config)?;
         assert_eq!(site.curl(&["-4", "http://example.com/"])?, "original");
         assert_eq!(site.curl(&["-6", "http://example.com/"])?, "original");
-        assert_eq!(
-            site.curl(&["-4", "-H", "Host: other.test", "http://example.com/"])?,
-            "original"
-        );
-        assert_eq!(site.original.requests(), 3);
+        assert_eq!(site.original.requests(), 2);
         let stopped = dispa.stop()?;
-        let exchanges = stopped.log.iter().filter(|record| record.message() == "exchange");
-        assert_eq!(exchanges.count(), 3, "one walk each, no loop");
-        assert!(stopped.summary.count("own_socket") >= Some(2), "{:?}", stopped.summary);
+        let exchanges = stopped.log.iter().filter(|record| record.text("host") == "example.com");
+        assert_eq!(exchanges.count(), 1, "over IPv6, where no backend is");
         Ok(())
     })
 }

@@ -68,6 +68,9 @@ impl Lab {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
             .context("the lab needs root, to make namespaces")?;
         mount_flags(Path::new("/"), Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
+        // Where the daemon puts its socket: every lab has its own.
+        mount(Some("lab"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .context("cannot mount over /run")?;
         ip("link set lo up")?;
 
         let lab = Self { scratch: Scratch::new()? };

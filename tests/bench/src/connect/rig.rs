@@ -88,7 +88,9 @@ impl Rig {
         }
         let cgroup = Cgroup::new()?;
         let doors = Doors { port4: DOOR.port(), door6: None };
-        let mut interceptor = Interceptor::load(Options { doors, events: false })?;
+        // As a daemon with its defaults loads it.
+        let options = Options { doors, events: false, dns: true, caught_ports: Vec::new() };
+        let mut interceptor = Interceptor::load(&options)?;
         interceptor.redirect(INTERCEPTED, SLOT)?;
         interceptor.attach(cgroup.path())?;
         let beating = Beating::start(interceptor.heartbeat());
