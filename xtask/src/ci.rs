@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{checks, ebpf, setup, test, tidy};
+use crate::{checks, ebpf, fuzz, setup, test, tidy};
 
 /// Runs every check there is, cheap things first.
 pub(crate) fn ci() -> Result<()> {
@@ -14,5 +14,6 @@ pub(crate) fn ci() -> Result<()> {
     checks::clippy()?;
     checks::docs()?;
     checks::dependencies()?;
-    test::run(&[])
+    test::run(&[])?;
+    fuzz::fuzz(fuzz::SECONDS)
 }

@@ -189,6 +189,7 @@ impl Curl {
 
 /// What the daemon's log holds of that request, the kernel's own event included.
 struct Walk {
+    resolver: String,
     addresses: Vec<String>,
     door: String,
     origin: String,
@@ -201,11 +202,11 @@ struct Walk {
 impl Walk {
     /// Collects what belongs to curl's request, and checks that all of it fits together.
     fn of(daemon: &Dispa, curl: &Curl) -> Result<Self> {
-        let connect = daemon.wait_for(TIMEOUT, |record| {
-            record.message() == "connect" && record.count("process") == Some(curl.process.into())
-        })?;
+        let question = event(daemon, curl, "dns_")?;
+        let connect = event(daemon, curl, "redirected_")?;
         let exchange = daemon.record("exchange", &[("host", NAME), ("path", "/hello")])?;
         let walk = Self {
+            resolver: question.text("origin").to_owned(),
             addresses: learned(daemon),
             door: door(daemon, curl.peer)?,
             origin: connect.text("origin").to_owned(),
@@ -219,10 +220,9 @@ impl Walk {
     }
 
     fn check(&self, curl: &Curl, exchange: &Record) -> Result<()> {
-        let Self { addresses, origin, outcome, rule, .. } = self;
+        let Self { addresses, origin, rule, .. } = self;
         let address = curl.peer.ip().to_string();
         ensure!(addresses.contains(&address), "dispa learned {addresses:?}, not {address}");
-        ensure!(outcome.starts_with("redirected_"), "the kernel's outcome was {outcome:?}");
         ensure!(*origin == curl.peer.to_string(), "the kernel saw {origin}, curl {}", curl.peer);
         ensure!(exchange.text("origin") == origin, "the kernel saw {origin}, dispa {exchange:?}");
         ensure!(!rule.is_empty(), "no rule in {exchange:?}");
@@ -232,10 +232,11 @@ impl Walk {
     }
 
     fn print(&self, curl: &Curl, seen: &Seen, questions: usize) {
-        let Self { addresses, door, origin, slot, outcome, rule, milliseconds } = self;
+        let Self { resolver, addresses, door, origin, slot, outcome, rule, milliseconds } = self;
         let addresses = addresses.join(" and ");
-        step("name", &format!("{NAME} is at {addresses}"));
-        step("", &format!("(dispa and curl together asked the resolver {questions} times)"));
+        step("name", &format!("curl asks {resolver}; the kernel hands the question to dispa,"));
+        step("", &format!("which relays it ({questions} questions so far, its own included)"));
+        step("", &format!("and learns that {NAME} is at {addresses}"));
         step("connect", &format!("curl, process {}, asks for {origin}", curl.process));
         step("", &format!("the kernel rewrites it to slot {slot}, door {door} ({outcome})"));
         step("", &format!("curl goes on seeing {} as its peer", curl.peer));
@@ -247,6 +248,15 @@ impl Walk {
         step("answer", &format!("{} after {milliseconds:.1} ms in dispa", curl.status));
         step("", &format!("and {:.1} ms for curl, its resolving included", curl.seconds * 1000.0));
     }
+}
+
+/// What the kernel did with the first of curl's connections and questions that ended so.
+fn event(daemon: &Dispa, curl: &Curl, outcome: &str) -> Result<Record> {
+    daemon.wait_for(TIMEOUT, |record| {
+        record.message() == "connect"
+            && record.count("process") == Some(curl.process.into())
+            && record.text("outcome").starts_with(outcome)
+    })
 }
 
 /// The addresses dispa learned for the site.

@@ -11,6 +11,7 @@ mod ci;
 mod demo;
 mod ebpf;
 mod failure;
+mod fuzz;
 mod setup;
 mod shell;
 mod test;
@@ -47,8 +48,14 @@ enum Command {
         /// Run only the tests whose name contains one of these, and none of the checks
         filters: Vec<String>,
     },
-    /// All of `test`, and the docs and the dependencies' licences and sources (root)
+    /// All of `test`, the docs, the dependencies' licences and sources, and a short `fuzz` (root)
     Ci,
+    /// Attack every parser of what the network sends with made-up input
+    Fuzz {
+        /// How long to attack each
+        #[arg(default_value_t = fuzz::SECONDS)]
+        seconds: u32,
+    },
     /// Show the main job working: an unmodified curl, the kernel's hook, a chosen backend (root)
     Demo,
     /// Measure what dispa costs, against a limit or a peer in the same run (root)
@@ -80,6 +87,7 @@ fn run(command: Command) -> Result<()> {
         Command::Build { release } => build::build(release),
         Command::Test { filters } => test::test(&filters),
         Command::Ci => ci::ci(),
+        Command::Fuzz { seconds } => fuzz::fuzz(seconds),
         Command::Demo => show(),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Tidy => tidy::tidy(),

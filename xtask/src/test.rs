@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{build, cargo, checks, ebpf, failure, setup, shell, tidy};
+use crate::{build, cargo, checks, demo, ebpf, failure, setup, shell, tidy};
 
 /// Checks and tests all; with filters, only runs the tests whose name contains one of them.
 pub(crate) fn test(filters: &[String]) -> Result<()> {
@@ -31,5 +31,10 @@ pub(crate) fn run(filters: &[String]) -> Result<()> {
     shell::step("run the tests", "unit tests and the lab, on this machine's kernel");
     let mut command = cargo::host();
     command.args(["test", "--workspace", "--no-fail-fast", "--"]).args(filters);
-    shell::run(&mut command)
+    shell::run(&mut command)?;
+    if filters.is_empty() {
+        shell::step("play the demo", "what it shows is observed, so it is a test as well");
+        demo::run(&build::released_daemon())?;
+    }
+    Ok(())
 }

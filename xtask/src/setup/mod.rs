@@ -19,8 +19,15 @@ pub(crate) const DEMO: &[Group] = &[Group::Host, Group::Compiler, Group::Linker,
 pub(crate) const BENCH: &[Group] =
     &[Group::Host, Group::Compiler, Group::Linker, Group::Network, Group::Lab];
 /// What the tests take.
-pub(crate) const ALL: &[Group] =
-    &[Group::Host, Group::Compiler, Group::Linker, Group::Network, Group::Lab, Group::Guest];
+pub(crate) const ALL: &[Group] = &[
+    Group::Host,
+    Group::Compiler,
+    Group::Linker,
+    Group::Network,
+    Group::Lab,
+    Group::Guest,
+    Group::Fuzzer,
+];
 
 /// Makes this machine ready for every command.
 pub(crate) fn everything() -> Result<()> {

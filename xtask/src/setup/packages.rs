@@ -23,6 +23,8 @@ pub(crate) enum Group {
     Lab,
     /// A second, older kernel.
     Guest,
+    /// Attacking parsers.
+    Fuzzer,
 }
 
 /// Packages wanted together, for one reason.
@@ -100,6 +102,16 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
+        why: "DNS: a second resolver, its load, its most exact client, and programs without glibc",
+        packages: &[
+            wanted("unbound", Program("unbound")),
+            wanted("dnsperf", Program("dnsperf")),
+            wanted("bind9-dnsutils", Program("dig")),
+            wanted("musl-tools", Program("musl-gcc")),
+        ],
+    },
+    Bundle {
+        group: Group::Lab,
         why: "losses and resets made in the lab, iptables to compare with, and process figures",
         packages: &[
             wanted("iptables", Program("iptables")),
@@ -116,6 +128,11 @@ const BUNDLES: &[Bundle] = &[
             wanted("busybox-static", Nothing),
             wanted("cpio", Program("cpio")),
         ],
+    },
+    Bundle {
+        group: Group::Fuzzer,
+        why: "the C++ compiler that libFuzzer is built with",
+        packages: &[wanted("g++", Program("c++"))],
     },
 ];
 
@@ -151,7 +168,7 @@ impl Group {
         match self {
             Self::Compiler => ebpf::rustup_nightly().is_some(),
             Self::Linker => ebpf::linker_installed().is_some(),
-            Self::Host | Self::Network | Self::Lab | Self::Guest => false,
+            Self::Host | Self::Network | Self::Lab | Self::Guest | Self::Fuzzer => false,
         }
     }
 }
