@@ -26,13 +26,18 @@ pub fn lookup6(destination: &Destination6) -> Option<u32> {
 /// Whether `destination` is intercepted though nobody has named it.
 #[inline(always)]
 pub fn wanted4(destination: &Destination4) -> bool {
-    wanted(destination.port, u32::from_be(destination.address) >> 24 == 127)
+    let address = u32::from_be(destination.address);
+    // 224.0.0.0/4 and above are many hosts, or none.
+    address < 0xe000_0000 && wanted(destination.port, address >> 24 == 127)
 }
 
 /// As [`wanted4`].
 #[inline(always)]
 pub fn wanted6(destination: &Destination6) -> bool {
-    wanted(destination.port, destination.address == [0, 0, 0, 1_u32.to_be()])
+    let high = u32::from_be(destination.address[0]);
+    // fe80::/10 means nothing without its interface, which a slot does not hold; ff00::/8 is many.
+    let reachable = high & 0xffc0_0000 != 0xfe80_0000 && high >> 24 != 0xff;
+    reachable && wanted(destination.port, destination.address == [0, 0, 0, 1_u32.to_be()])
 }
 
 /// Gives `destination` a slot; [`NO_SLOT`] where none is free.

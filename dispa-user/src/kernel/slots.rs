@@ -115,14 +115,27 @@ impl SlotTable {
         news
     }
 
-    /// `destination` turned out to have `slot` from the kernel programs before it was assigned one
-    /// here, which is free again.
-    pub fn yield_to_kernel(&mut self, destination: SocketAddr, slot: u32) {
-        if let Some(ours) = self.by_destination.get(&destination).copied() {
-            self.free(ours);
+    /// `destination` turned out to have `given` from the kernel programs when it was assigned `ours`
+    /// here. `ours` rests before it stands for anything else: something may be on its way to it.
+    pub fn yield_to_kernel(
+        &mut self,
+        destination: SocketAddr,
+        ours: u32,
+        given: u32,
+        now: Instant,
+    ) {
+        if self.entries.get(&ours).is_some_and(|entry| entry.destination == destination) {
+            self.retire_slot(ours, now);
         }
-        self.offered.remove(&slot);
-        self.enter(slot, destination, true);
+        self.offered.remove(&given);
+        match self.entries.get_mut(&given) {
+            Some(entry) => {
+                entry.wanted = true;
+                entry.retired = false;
+                self.by_destination.insert(destination, given);
+            }
+            None => self.enter(given, destination, true),
+        }
     }
 
     /// Takes free slots until `count` are on offer to the kernel programs; those newly offered.
@@ -174,9 +187,8 @@ impl SlotTable {
         self.by_destination.get(&destination).copied()
     }
 
-    /// The destination is no longer intercepted; its slot goes into quarantine.
-    pub fn retire(&mut self, destination: SocketAddr, now: Instant) {
-        let Some(&slot) = self.by_destination.get(&destination) else { return };
+    /// What `slot` stands for is no longer intercepted; it goes into quarantine.
+    pub fn retire_slot(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.entries.get_mut(&slot) else { return };
         if !entry.retired {
             entry.retired = true;
@@ -184,27 +196,36 @@ impl SlotTable {
         }
     }
 
-    /// Frees what has been in quarantine long enough and is held by no connection; the slots freed.
-    pub fn sweep(&mut self, now: Instant) -> Vec<u32> {
-        let mut swept = Vec::new();
-        let due = self
-            .quarantined
+    /// Slots that have been in quarantine long enough and are held by no connection. They stand for
+    /// what they did until each is [freed](Self::free).
+    pub fn due(&mut self, now: Instant) -> Vec<u32> {
+        let entries = &self.entries;
+        let is_retired = |slot: &u32| entries.get(slot).is_some_and(|entry| entry.retired);
+        self.quarantined.retain(|(_, slot)| is_retired(slot));
+        self.quarantined
             .iter()
-            .take_while(|(since, _)| now.saturating_duration_since(*since) >= QUARANTINE)
-            .count();
-        for (since, slot) in self.quarantined.drain(..due).collect::<Vec<_>>() {
-            match self.entries.get(&slot) {
-                Some(entry) if !entry.retired => {}
-                Some(entry) if entry.usage.held.load(Ordering::Relaxed) > 0 => {
-                    self.quarantined.push_front((since, slot));
-                }
-                _ => {
-                    self.free(slot);
-                    swept.push(slot);
-                }
-            }
+            .filter(|(since, slot)| {
+                now.saturating_duration_since(*since) >= QUARANTINE
+                    && entries
+                        .get(slot)
+                        .is_some_and(|it| it.usage.held.load(Ordering::Relaxed) == 0)
+            })
+            .map(|(_, slot)| *slot)
+            .collect()
+    }
+
+    /// `slot`, which was [due](Self::due), may stand for something else; not if it is in use again.
+    pub fn free(&mut self, slot: u32) {
+        let is_idle =
+            |entry: &Entry| entry.retired && entry.usage.held.load(Ordering::Relaxed) == 0;
+        if !self.entries.get(&slot).is_some_and(is_idle) {
+            return;
         }
-        swept
+        let Some(entry) = self.entries.remove(&slot) else { return };
+        if self.by_destination.get(&entry.destination) == Some(&slot) {
+            self.by_destination.remove(&entry.destination);
+        }
+        self.freed.push_back(slot);
     }
 
     /// Holds `slot` for a connection; `None` for a slot that stands for nothing.
@@ -260,14 +281,6 @@ impl SlotTable {
         }
         self.freed.pop_front()
     }
-
-    fn free(&mut self, slot: u32) {
-        let Some(entry) = self.entries.remove(&slot) else { return };
-        if self.by_destination.get(&entry.destination) == Some(&slot) {
-            self.by_destination.remove(&entry.destination);
-        }
-        self.freed.push_back(slot);
-    }
 }
 
 #[cfg(test)]
@@ -283,6 +296,38 @@ mod tests {
 
     fn destination(n: u32) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 | n), 80))
+    }
+
+    fn retire(table: &mut SlotTable, destination: SocketAddr, now: Instant) {
+        if let Some(slot) = table.slot_of(destination) {
+            table.retire_slot(slot, now);
+        }
+    }
+
+    fn sweep(table: &mut SlotTable, now: Instant) -> Vec<u32> {
+        let due = table.due(now);
+        for slot in &due {
+            table.free(*slot);
+        }
+        due
+    }
+
+    #[test]
+    fn a_slot_that_yields_to_the_kernels_rests_before_it_is_used_again() {
+        let mut table = SlotTable::default();
+        let start = Instant::now();
+        let given = table.offer(1)[0];
+        let Assigned::New(ours) = table.assign(destination(1)) else { panic!("a new one") };
+        // The worker that something arrived at is first.
+        assert!(table.adopt(given, destination(1)));
+        let lease = table.lease(given).expect("in use");
+        table.yield_to_kernel(destination(1), ours, given, start);
+        assert_eq!(table.slot_of(destination(1)), Some(given));
+        assert_eq!(table.held(), 1, "the lease still counts");
+        assert_eq!(sweep(&mut table, start + QUARANTINE), [ours]);
+        drop(lease);
+        assert!(sweep(&mut table, start + 2 * QUARANTINE).is_empty());
+        assert_eq!(table.assign(destination(1)), Assigned::Kept(given));
     }
 
     #[test]
@@ -306,11 +351,12 @@ mod tests {
         let mut table = SlotTable::default();
         let start = Instant::now();
         table.assign(destination(1));
-        table.retire(destination(1), start);
+        retire(&mut table, destination(1), start);
         assert!(
-            table.sweep(start + QUARANTINE.saturating_sub(Duration::from_millis(1))).is_empty()
+            sweep(&mut table, start + QUARANTINE.saturating_sub(Duration::from_millis(1)))
+                .is_empty()
         );
-        assert_eq!(table.sweep(start + QUARANTINE), [1]);
+        assert_eq!(sweep(&mut table, start + QUARANTINE), [1]);
         assert!(table.lease(1).is_none());
         assert_eq!(table.in_use(), 0);
     }
@@ -321,11 +367,11 @@ mod tests {
         let start = Instant::now();
         table.assign(destination(1));
         let lease = table.lease(1).expect("in use");
-        table.retire(destination(1), start);
-        assert!(table.sweep(start + QUARANTINE).is_empty());
+        retire(&mut table, destination(1), start);
+        assert!(sweep(&mut table, start + QUARANTINE).is_empty());
         assert_eq!(table.held(), 1);
         drop(lease);
-        assert_eq!(table.sweep(start + QUARANTINE), [1]);
+        assert_eq!(sweep(&mut table, start + QUARANTINE), [1]);
     }
 
     #[test]
@@ -333,12 +379,12 @@ mod tests {
         let mut table = SlotTable::default();
         let start = Instant::now();
         table.assign(destination(1));
-        table.retire(destination(1), start);
+        retire(&mut table, destination(1), start);
         assert_eq!(table.assign(destination(1)), Assigned::New(1));
-        assert!(table.sweep(start + QUARANTINE).is_empty());
-        table.retire(destination(1), start + QUARANTINE);
-        assert!(table.sweep(start + QUARANTINE).is_empty());
-        assert_eq!(table.sweep(start + 2 * QUARANTINE), [1]);
+        assert!(sweep(&mut table, start + QUARANTINE).is_empty());
+        retire(&mut table, destination(1), start + QUARANTINE);
+        assert!(sweep(&mut table, start + QUARANTINE).is_empty());
+        assert_eq!(sweep(&mut table, start + 2 * QUARANTINE), [1]);
     }
 
     #[test]
@@ -349,8 +395,8 @@ mod tests {
         }
         assert_eq!(table.assign(destination(SLOT_COUNT)), Assigned::Full);
         let start = Instant::now();
-        table.retire(destination(7), start);
-        assert_eq!(table.sweep(start + QUARANTINE), [7]);
+        retire(&mut table, destination(7), start);
+        assert_eq!(sweep(&mut table, start + QUARANTINE), [7]);
         assert_eq!(table.assign(destination(SLOT_COUNT)), Assigned::New(7));
     }
 
@@ -385,12 +431,12 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Assign(n) => { table.assign(destination(n)); }
-                    Step::Retire(n) => table.retire(destination(n), now),
+                    Step::Retire(n) => retire(&mut table, destination(n), now),
                     Step::Lease(slot) => leases.extend(table.lease(slot).map(|l| (slot, l))),
                     Step::Release => { leases.pop(); }
                     Step::Wait(seconds) => {
                         now += Duration::from_secs(seconds);
-                        table.sweep(now);
+                        sweep(&mut table, now);
                     }
                 }
                 let mut seen = HashMap::new();

@@ -12,11 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dispa_common::DNS_PORT;
 use socket2::SockRef;
 use tokio::{
     io::Interest,
     net::UdpSocket,
     sync::Notify,
+    task::coop::consume_budget,
     time::{sleep, timeout},
 };
 
@@ -55,7 +57,10 @@ struct Ends {
 struct Flow {
     ends: Ends,
     upstream: UdpSocket,
+    /// Questions for intercepted names.
     in_flight: RefCell<InFlight>,
+    /// Questions of any kind, as far as answers can be told to be theirs.
+    unanswered: Cell<u32>,
     last_used: Cell<Instant>,
     evicted: Notify,
     lease: SlotLease,
@@ -97,6 +102,7 @@ fn ask(relay: &Rc<Relay>, datagram: Datagram, bytes: &[u8]) {
     let known = relay.flows.borrow().get(&ends).map(Rc::clone);
     let Some(flow) = known.or_else(|| open(relay, ends)) else { return };
     flow.last_used.set(Instant::now());
+    flow.unanswered.set(flow.unanswered.get().saturating_add(1));
     if let Some(question) = intercepted(bytes, &relay.worker.state) {
         flow.in_flight.borrow_mut().asked(question, Instant::now());
     }
@@ -123,18 +129,23 @@ pub(super) fn intercepted(query: &[u8], state: &State) -> Option<Question> {
 
 fn open(relay: &Rc<Relay>, ends: Ends) -> Option<Rc<Flow>> {
     let lease = relay.worker.state.interception.as_ref()?.arrived(ends.slot)?;
+    if lease.destination().port() != DNS_PORT {
+        // A socket older than what its slot stands for now.
+        return None;
+    }
     make_room(relay);
     let flow = match upstream(lease.destination(), &relay.worker) {
         Ok(upstream) => Rc::new(Flow {
             ends,
             upstream,
             in_flight: RefCell::default(),
+            unanswered: Cell::new(0),
             last_used: Cell::new(Instant::now()),
             evicted: Notify::new(),
             lease,
         }),
         Err(error) => {
-            tracing::debug!(%error, resolver = %lease.destination(), "a question is lost");
+            note_no_socket(lease.destination(), relay, &error);
             return None;
         }
     };
@@ -154,9 +165,8 @@ fn make_room(relay: &Relay) {
     if flows.len() < MOST_FLOWS {
         return;
     }
-    let oldest = flows
-        .values()
-        .min_by_key(|flow| (!flow.in_flight.borrow().is_empty(), flow.last_used.get()));
+    let oldest =
+        flows.values().min_by_key(|flow| (flow.unanswered.get() > 0, flow.last_used.get()));
     if let Some(ends) = oldest.map(|flow| flow.ends)
         && let Some(flow) = flows.remove(&ends)
     {
@@ -171,7 +181,7 @@ async fn answer_all(flow: Rc<Flow>, relay: Rc<Relay>) {
         () = answer_until_idle(&flow, &relay) => {}
         () = flow.evicted.notified() => return,
         () = stopped.reached(Phase::Draining) => {
-            let rest = answer_while(&flow, &relay, || !flow.in_flight.borrow().is_empty());
+            let rest = answer_while(&flow, &relay, || flow.unanswered.get() > 0);
             let _ = timeout(DRAIN_LIMIT, rest).await;
         }
     }
@@ -186,6 +196,8 @@ async fn answer_until_idle(flow: &Flow, relay: &Relay) {
 
 async fn answer_while(flow: &Flow, relay: &Relay, more: impl Fn() -> bool) {
     while more() {
+        // Whoever floods us must not keep this thread from everything else.
+        consume_budget().await;
         let Ok(ready) = flow.upstream.ready(Interest::READABLE | Interest::ERROR).await else {
             return;
         };
@@ -216,6 +228,7 @@ fn note_error(flow: &Flow, relay: &Relay) {
 /// Releases an answer, after it has taught what it can.
 fn bring_back(flow: &Flow, relay: &Relay, answer: &[u8]) {
     let now = Instant::now();
+    flow.unanswered.set(flow.unanswered.get().saturating_sub(1));
     let asked = flow.in_flight.borrow_mut().answered(answer, now);
     if let Some(asked) = asked
         && let Some(lesson) = lesson(answer, &asked)
@@ -228,15 +241,30 @@ fn bring_back(flow: &Flow, relay: &Relay, answer: &[u8]) {
     }
 }
 
+/// A question was lost. If that is for want of descriptors or memory, all are better off without us
+/// until it is over; else nobody can get there, and programs hear that from the host itself.
+fn note_no_socket(resolver: SocketAddr, relay: &Relay, error: &io::Error) {
+    tracing::debug!(%error, %resolver, "a question is lost");
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
+            relay.worker.starve(error);
+        }
+        _ => leave_alone(resolver, relay),
+    }
+}
+
+fn leave_alone(resolver: SocketAddr, relay: &Relay) {
+    if let Some(interception) = &relay.worker.state.interception {
+        interception.leave_alone(resolver, Instant::now());
+    }
+}
+
 /// A question was lost. If that is because nobody listens, the program cannot be told through us, so
 /// for a while it hears it from the resolver's host itself.
 fn note_refusal(flow: &Flow, relay: &Relay, error: &io::Error) {
     let resolver = flow.lease.destination();
     tracing::debug!(%error, %resolver, "a question is lost");
-    if error.kind() != io::ErrorKind::ConnectionRefused {
-        return;
-    }
-    if let Some(interception) = &relay.worker.state.interception {
-        interception.leave_alone(resolver, Instant::now());
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        leave_alone(resolver, relay);
     }
 }

@@ -84,7 +84,7 @@ pub struct Worker {
 impl Worker {
     /// Connections cannot be accepted: for a while this worker shows no sign of life, so that the
     /// kernel side lets new ones go direct instead of into a queue nobody serves.
-    fn starve(&self, error: &io::Error) {
+    pub(super) fn starve(&self, error: &io::Error) {
         let now = Instant::now();
         self.starved.set(Some(now));
         if self.warn_starved.now(now) {

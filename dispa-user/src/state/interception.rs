@@ -53,6 +53,9 @@ pub struct Interception {
     own_sockets: OwnSockets,
     heartbeat: Heartbeat,
     backends: HashSet<SocketAddr>,
+    /// Held from a change of the names to the same change of the kernel's maps, so that both see all
+    /// changes in one order. Taken before every other lock here.
+    changing: Mutex<()>,
     names: RwLock<NameTable>,
     slots: RwLock<SlotTable>,
     kernel: Mutex<Interceptor>,
@@ -103,6 +106,7 @@ impl Interception {
             own_sockets: kernel.own_sockets(),
             heartbeat: kernel.heartbeat(),
             backends: backends.into_iter().collect(),
+            changing: Mutex::new(()),
             names: RwLock::default(),
             slots: RwLock::default(),
             kernel: Mutex::new(kernel),
@@ -170,6 +174,7 @@ impl Interception {
     /// Notes what an answer taught: its addresses are intercepted when this returns. What cannot be
     /// is logged, and goes direct.
     pub fn learn(&self, lesson: &Lesson, now: Instant) {
+        let _one_at_a_time = lock(&self.changing);
         let addresses = lesson.addresses.iter().copied();
         let noted = write(&self.names).learn(&lesson.name, addresses, lesson.ttl, now);
         let Noted { changes, full, crowded_out } = noted;
@@ -207,6 +212,7 @@ impl Interception {
 
     /// Forgets what ran out, frees the slots nobody needs any more, and offers free ones.
     pub fn tidy(&self, now: Instant) {
+        let _one_at_a_time = lock(&self.changing);
         self.take_up(now);
         self.adopt_unseen(now);
         let changes = write(&self.names).expire(now, |address| self.is_in_use(address));
@@ -220,23 +226,30 @@ impl Interception {
                 tracing::warn!(%error, "cannot let go of a destination");
             }
         }
-        let freed = write(&self.slots).sweep(now);
-        for slot in freed {
-            if let Err(error) = self.kernel().clear_slot(slot) {
-                tracing::warn!(slot, %error, "cannot clear a slot");
+        self.free_slots(now);
+        self.offer_slots();
+    }
+
+    /// Cleared first: a free slot may be on offer, and in use, at once.
+    fn free_slots(&self, now: Instant) {
+        let due = write(&self.slots).due(now);
+        for slot in due {
+            match self.kernel().clear_slot(slot) {
+                Ok(()) => write(&self.slots).free(slot),
+                Err(error) => tracing::warn!(slot, %error, "cannot clear a slot"),
             }
         }
-        self.offer_slots();
     }
 
     /// Leaves `destination` alone for a while, though it is of a kind that is redirected: somebody
     /// else has something to say to those who ask there.
     pub fn leave_alone(&self, destination: SocketAddr, now: Instant) {
+        let slot = read(&self.slots).slot_of(destination);
         if let Err(error) = self.kernel().pass(destination) {
             tracing::warn!(%destination, %error, "cannot leave it alone");
             return;
         }
-        write(&self.slots).retire(destination, now);
+        self.retire(slot, now);
         lock(&self.left_alone).insert(destination, now + LEAVE_ALONE);
     }
 
@@ -337,15 +350,23 @@ impl Interception {
             .redirect(destination, slot)
             .map_err(|source| LearnError { destination, source })?;
         if given != slot {
-            write(&self.slots).yield_to_kernel(destination, given);
+            write(&self.slots).yield_to_kernel(destination, slot, given, Instant::now());
         }
         Ok(given != 0)
     }
 
     fn release(&self, destination: SocketAddr, now: Instant) -> Result<(), LearnError> {
+        // Read before the kernel lets go: after that it may give the destination another one.
+        let slot = read(&self.slots).slot_of(destination);
         self.kernel().release(destination).map_err(|source| LearnError { destination, source })?;
-        write(&self.slots).retire(destination, now);
+        self.retire(slot, now);
         Ok(())
+    }
+
+    fn retire(&self, slot: Option<u32>, now: Instant) {
+        if let Some(slot) = slot {
+            write(&self.slots).retire_slot(slot, now);
+        }
     }
 
     fn kernel(&self) -> MutexGuard<'_, Interceptor> {
