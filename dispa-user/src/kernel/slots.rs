@@ -128,6 +128,7 @@ impl SlotTable {
             self.retire_slot(ours, now);
         }
         self.offered.remove(&given);
+        self.quarantined.retain(|(_, slot)| *slot != given);
         match self.entries.get_mut(&given) {
             Some(entry) => {
                 entry.wanted = true;
