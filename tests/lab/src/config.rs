@@ -16,6 +16,7 @@ pub struct Config {
     targets: Vec<Target>,
     balancing: String,
     kernel_events: bool,
+    sections: String,
 }
 
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ struct Target {
     name: String,
     address: SocketAddr,
     weight: u32,
+    keys: String,
 }
 
 impl Config {
@@ -39,6 +41,7 @@ impl Config {
             targets: Vec::new(),
             balancing: "roundrobin".to_owned(),
             kernel_events: false,
+            sections: String::new(),
         }
     }
 
@@ -51,7 +54,26 @@ impl Config {
     /// One more target.
     #[must_use]
     pub fn weighted_target(mut self, name: &str, address: SocketAddr, weight: u32) -> Self {
-        self.targets.push(Target { name: name.to_owned(), address, weight });
+        let (name, keys) = (name.to_owned(), String::new());
+        self.targets.push(Target { name, address, weight, keys });
+        self
+    }
+
+    /// Writes more keys into the last target: lines of TOML.
+    #[must_use]
+    pub fn target_keys(mut self, lines: &str) -> Self {
+        if let Some(target) = self.targets.last_mut() {
+            target.keys.push_str(lines);
+            target.keys.push('\n');
+        }
+        self
+    }
+
+    /// Adds whole sections, such as `[http]` with its keys, at the end of the file.
+    #[must_use]
+    pub fn sections(mut self, text: &str) -> Self {
+        self.sections.push_str(text);
+        self.sections.push('\n');
         self
     }
 
@@ -91,14 +113,14 @@ impl Config {
     /// The text of the file, for a daemon attached to `cgroup`.
     #[must_use]
     pub fn text(&self, cgroup: &Path) -> String {
-        let Self { bind, intercept, exclude, balancing, .. } = self;
+        let Self { bind, intercept, exclude, balancing, sections, .. } = self;
         let cgroup = cgroup.display();
         let targets = self.targets.iter().fold(String::new(), |mut text, target| {
-            let Target { name, address, weight } = target;
+            let Target { name, address, weight, keys } = target;
             // Writing to a string cannot fail. Debug quotes as TOML does.
             let _ = writeln!(
                 text,
-                "[[targets.targets]]\nname = {name:?}\nurl = \"http://{address}\"\nweight = {weight}"
+                "[[targets.targets]]\nname = {name:?}\nurl = \"http://{address}\"\nweight = {weight}\n{keys}"
             );
             text
         });
@@ -118,7 +140,7 @@ ports = [80, 443]
 [logging]
 level = "info"
 format = "json"
-"#
+{sections}"#
         )
     }
 }
@@ -139,6 +161,8 @@ mod tests {
             .exclude(&["admin.test.com"])
             .target("one", "127.0.0.1:3001".parse()?)
             .weighted_target("two", "[::1]:3002".parse()?, 3)
+            .target_keys("timeout = 2")
+            .sections("[http]\nvia = \"\"")
             .balancing("weighted");
         let text = config.text(Path::new("/sys/fs/cgroup/x"));
         for expected in [
@@ -146,7 +170,8 @@ mod tests {
             "intercept_domains = [\"example.com\", \"*.test.com\"]\n",
             "exclude_domains = [\"admin.test.com\"]\n",
             "name = \"one\"\nurl = \"http://127.0.0.1:3001\"\nweight = 1\n",
-            "name = \"two\"\nurl = \"http://[::1]:3002\"\nweight = 3\n",
+            "name = \"two\"\nurl = \"http://[::1]:3002\"\nweight = 3\ntimeout = 2\n",
+            "format = \"json\"\n[http]\nvia = \"\"\n",
             "type = \"weighted\"\n",
             "cgroup = \"/sys/fs/cgroup/x\"\n",
         ] {
