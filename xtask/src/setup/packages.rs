@@ -112,8 +112,10 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
-        why: "losses and resets made in the lab, iptables to compare with, and process figures",
+        why: "losses and resets made in the lab, iptables to compare with, a look at the kernel's \
+              programs, and process figures",
         packages: &[
+            wanted("bpftool", Program("bpftool")),
             wanted("iptables", Program("iptables")),
             wanted("nftables", Program("nft")),
             wanted("procps", Program("ps")),
