@@ -7,6 +7,7 @@ pub mod types;
 
 // Floor 1: pure rules, and the life of tasks.
 pub mod balance;
+pub mod framing;
 pub mod life;
 pub mod rules;
 pub mod sniff;

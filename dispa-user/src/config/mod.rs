@@ -4,10 +4,12 @@
 //! share. Serde is not used: it stops at the first error, and a person wants all of them.
 
 mod admin;
+mod connections;
 mod domains;
 mod error;
 mod expected;
 mod findings;
+mod http;
 mod inert;
 mod intercept;
 mod logging;
@@ -32,17 +34,21 @@ use syntax::Parsed;
 use targets::Targets;
 
 pub use admin::Admin;
+pub use connections::UpstreamConnections;
 pub use error::ConfigError;
+pub use http::{Forwarded, Http};
 pub use intercept::{CgroupChoice, Dns, Intercept, Scope};
 pub use logging::{Format, Level, Logging};
 pub use server::Server;
-pub use target::{Scheme, Target, TargetAuthority};
+pub use target::{HostField, Protocol, Scheme, Target, TargetAuthority};
 
 /// A configuration that was checked: whoever holds one need not check again.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The explicit door, and the limits that hold for both.
     pub server: Server,
+    /// How HTTP is spoken.
+    pub http: Http,
     /// Which domains are intercepted.
     pub rules: Rules,
     /// What `rules` leaves out: a host that these find is excluded. Decides nothing; tells why.
@@ -51,6 +57,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// How exchanges are spread over the targets.
     pub balancing: Algorithm,
+    /// How many connections are kept to the targets.
+    pub connections: UpstreamConnections,
     /// What the kernel redirects.
     pub intercept: Intercept,
     /// What the daemon says of itself.
@@ -95,6 +103,7 @@ impl Config {
 
     fn read(root: &mut Section<'_>) -> Self {
         let server = root.table("server", Server::read);
+        let http = root.table("http", Http::read);
         let domains = root.table("domains", Domains::read);
         let targets = root.table("targets", Targets::read);
         let intercept = root.table("intercept", Intercept::read);
@@ -104,10 +113,12 @@ impl Config {
         refuse_no_targets(root, &domains, &targets);
         Self {
             server,
+            http,
             rules: domains.rules,
             exclusions: domains.exclusions,
             targets: targets.list,
             balancing: targets.balancing,
+            connections: targets.connections,
             intercept,
             logging,
             admin,

@@ -23,7 +23,8 @@ pub struct Server {
     pub workers: NonZeroUsize,
     /// How long a client connection is kept open while it waits for its next request.
     pub keep_alive_timeout: Duration,
-    /// How long a request may wait for the beginning of its response, connecting included.
+    /// How long a request may wait for the beginning of its response, all attempts together, from
+    /// the last move of its body.
     pub request_timeout: Duration,
 }
 

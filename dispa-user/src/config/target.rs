@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use super::problem::Span;
 use super::section::Section;
-use super::value::{Located, Reading, Value, integer, located, nonempty, parsed, seconds};
+use super::value::{Located, Reading, Value, choice, integer, located, nonempty, parsed, seconds};
 use crate::types::{HostName, HostNameError};
 
 const DEFAULT_WEIGHT: u32 = 1;
 /// Enough for any proportion worth having.
 const MAX_WEIGHT: u32 = 65_535;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// RFC 9110 section 4.2.1.
 const HTTP_PORT: u16 = 80;
 /// RFC 9110 section 4.2.2.
@@ -30,9 +29,35 @@ pub struct Target {
     pub authority: TargetAuthority,
     /// Its share. 0: keeps its place, gets no exchange.
     pub weight: u32,
-    /// `request_timeout` for this target alone; the shorter of the two counts.
-    pub timeout: Duration,
+    /// `http.first_byte_timeout` for this target alone.
+    pub timeout: Option<Duration>,
+    /// Which HTTP it is spoken to in.
+    pub protocol: Protocol,
+    /// Which Host it is told.
+    pub host: HostField,
 }
+
+/// Which HTTP a target is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, by prior knowledge (RFC 9113 section 3.3).
+    Http2,
+}
+
+/// Which Host a target is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostField {
+    /// The client's.
+    Keep,
+    /// Its own, as its URL has it.
+    Target,
+}
+
+const PROTOCOLS: &[(&str, Protocol)] = &[("http1", Protocol::Http1), ("http2", Protocol::Http2)];
+const HOST_FIELDS: &[(&str, HostField)] =
+    &[("keep", HostField::Keep), ("target", HostField::Target)];
 
 /// What a target speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +101,9 @@ impl Declared {
         let name = section.required("name", located(nonempty), "\"backend1\"");
         let address = section.required("url", url, "\"http://host:port\"");
         let weight = section.key("weight", located(integer(0..=MAX_WEIGHT)));
-        let timeout = section.key_or("timeout", seconds, DEFAULT_TIMEOUT);
+        let timeout = section.key("timeout", seconds);
+        let protocol = section.key_or("protocol", choice(PROTOCOLS), Protocol::Http1);
+        let host = section.key_or("host", choice(HOST_FIELDS), HostField::Keep);
         let Located { value: name, span: name_span } = name?;
         let (scheme, authority) = address?;
         let target = Target {
@@ -85,6 +112,8 @@ impl Declared {
             authority,
             weight: weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| weight.value),
             timeout,
+            protocol,
+            host,
         };
         Some(Self { target, name_span, weight_span: weight.map(|weight| weight.span) })
     }

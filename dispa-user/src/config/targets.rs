@@ -1,5 +1,6 @@
 //! `[targets]`: the servers that can answer, and how exchanges are spread over them.
 
+use super::connections::UpstreamConnections;
 use super::inert;
 use super::problem::{Problem, quoted};
 use super::section::Section;
@@ -12,6 +13,7 @@ use crate::balance::Algorithm;
 pub(super) struct Targets {
     pub(super) list: Vec<Target>,
     pub(super) balancing: Algorithm,
+    pub(super) connections: UpstreamConnections,
     /// Whether any target is written, good or bad.
     pub(super) any: bool,
 }
@@ -24,9 +26,10 @@ impl Targets {
         refuse_repeated_names(section, &declared);
         refuse_no_weight(section, &declared);
         let balancing = section.table("load_balancing", load_balancing);
+        let connections = section.table("connections", UpstreamConnections::read);
         section.table("health_check", inert::health_check);
         let list = declared.into_iter().map(|declared| declared.target).collect();
-        Self { list, balancing, any }
+        Self { list, balancing, connections, any }
     }
 }
 

@@ -75,7 +75,7 @@ fn a_target_has_defaults() {
         parse("[[targets.targets]]\nname = 'a'\nurl = 'HTTP://Example.COM/'").expect("valid");
     let target = &config.targets[0];
     assert_eq!(target.authority.to_string(), "example.com:80");
-    assert_eq!((target.weight, target.timeout.as_secs()), (1, 30));
+    assert_eq!((target.weight, target.timeout), (1, None));
 }
 
 #[test]

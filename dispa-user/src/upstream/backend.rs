@@ -65,7 +65,7 @@ impl Backend {
             scheme: target.scheme,
             host: target.authority.host.clone(),
             port: target.authority.port,
-            timeout: target.timeout,
+            timeout: target.timeout.unwrap_or(Duration::from_secs(30)),
         }
     }
 }

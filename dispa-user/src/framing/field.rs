@@ -1,0 +1,160 @@
+//! One line of a head, and the alphabets of RFC 9110 section 5.
+
+use super::Fault;
+
+/// A field line, its value without the white space around it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Field<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+/// Where a line ends.
+pub(super) enum Line<'a> {
+    /// It has not ended yet.
+    Partial,
+    /// Its bytes without the CR LF.
+    Whole(&'a [u8]),
+}
+
+/// The line that begins at `start`, if it ends at or after `searched`.
+pub(super) fn line(bytes: &[u8], start: usize, searched: usize) -> Result<Line<'_>, Fault> {
+    let unseen = bytes.get(searched..).unwrap_or_default();
+    let Some(end) = memchr::memchr(b'\n', unseen).map(|found| searched + found) else {
+        return Ok(Line::Partial);
+    };
+    let line = bytes.get(start..end).unwrap_or_default();
+    line.strip_suffix(b"\r").map(Line::Whole).ok_or(Fault::LineEnd)
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, Fault> {
+        let length = line.iter().take_while(|&&byte| is_tchar(byte)).count();
+        let (name, rest) = line.split_at(length);
+        match (name, rest) {
+            ([], [b' ' | b'\t', ..]) => Err(Fault::Folded),
+            ([_, ..], [b':', value @ ..]) => {
+                check_value(value)?;
+                Ok(Self { name, value: trim(value) })
+            }
+            (_, _) => Err(Fault::FieldName),
+        }
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+pub(super) const fn is_tchar(byte: u8) -> bool {
+    TCHAR[byte as usize]
+}
+
+const TCHAR: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(
+                byte as u8,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// Whether a field's value may have this byte in it (RFC 9110 section 5.5).
+pub(super) const fn is_in_value(byte: u8) -> bool {
+    byte >= b' ' && byte != 0x7f || byte == b'\t'
+}
+
+/// A stray CR is told from other control characters: it is how lines are split.
+pub(super) fn check_value(value: &[u8]) -> Result<(), Fault> {
+    match value.iter().find(|&&byte| !is_in_value(byte)) {
+        None => Ok(()),
+        Some(b'\r') => Err(Fault::LineEnd),
+        Some(_) => Err(Fault::FieldValue),
+    }
+}
+
+/// Without the optional white space around it (RFC 9110 section 5.6.3).
+fn trim(value: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let Some(start) = value.iter().position(|byte| !is_space(byte)) else { return &[] };
+    let end = value.iter().rposition(|byte| !is_space(byte)).unwrap_or(start);
+    value.get(start..=end).unwrap_or_default()
+}
+
+/// The fields by which a message's end is found (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lengths {
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Lengths {
+    pub(super) const fn new() -> Self {
+        Self { length: None, chunked: false }
+    }
+
+    /// Takes a field in if it is one of them.
+    pub(super) fn note(&mut self, field: &Field<'_>) -> Result<(), Fault> {
+        match field.name.len() {
+            14 if field.is("content-length") => {
+                let length = decimal(field.value).filter(|_| self.length.is_none());
+                self.length = Some(length.ok_or(Fault::ContentLength)?);
+            }
+            17 if field.is("transfer-encoding") => {
+                if self.chunked || !field.value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Fault::TransferEncoding);
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What they say together, in a message of HTTP/1.1 or 1.0.
+    pub(super) fn finish(self, http11: bool) -> Result<Length, Fault> {
+        match (self.chunked, self.length) {
+            (true, Some(_)) => Err(Fault::TwoLengths),
+            (true, None) if !http11 => Err(Fault::TransferEncoding),
+            (true, None) => Ok(Length::Chunked),
+            (false, Some(length)) => Ok(Length::Known(length)),
+            (false, None) => Ok(Length::Unsaid),
+        }
+    }
+}
+
+/// What a head says of the length of what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Length {
+    Unsaid,
+    Known(u64),
+    Chunked,
+}
+
+/// Digits alone, up to the largest length that every implementation can hold.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = std::str::from_utf8(text).ok()?.parse::<u64>().ok()?;
+    (number <= i64::MAX.unsigned_abs()).then_some(number)
+}

@@ -1,0 +1,92 @@
+//! The frames of an HTTP/2 client, counted by their headers (RFC 9113 section 4.1): h2 answers each
+//! of them as it should, and would go on answering for ever.
+
+use std::time::{Duration, Instant};
+
+/// RFC 9113 section 3.4.
+const PREFACE: usize = 24;
+/// RFC 9113 section 4.1.
+const HEADER: usize = 9;
+
+/// RFC 9113 section 6: the types that are counted, or known to be harmless.
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+/// RFC 9113 section 6.1.
+const END_STREAM: u8 = 1;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a client may send in a second.
+#[derive(Clone, Copy, Debug)]
+pub struct FloodLimits {
+    /// RST_STREAM frames (CVE-2023-44487).
+    pub resets: u32,
+    /// Frames that carry nothing of an exchange: PING, SETTINGS, PRIORITY, unknown ones, and DATA
+    /// without data (CVE-2019-9512, -9515, -9518).
+    pub control: u32,
+}
+
+/// The client sends more than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more frames in a second than an exchange can need")]
+pub struct Flood;
+
+/// Counts the frames of one connection.
+#[derive(Debug)]
+pub struct Frames {
+    limits: FloodLimits,
+    /// Bytes to pass over: of the preface or of a payload.
+    skip: usize,
+    header: [u8; HEADER],
+    seen: usize,
+    second: Instant,
+    resets: u32,
+    control: u32,
+}
+
+impl Frames {
+    /// Of a connection whose preface is still to come.
+    #[must_use]
+    pub const fn new(limits: FloodLimits, now: Instant) -> Self {
+        let header = [0; HEADER];
+        Self { limits, skip: PREFACE, header, seen: 0, second: now, resets: 0, control: 0 }
+    }
+
+    /// Takes in what the client sent next.
+    pub fn advance(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
+        if now.saturating_duration_since(self.second) >= SECOND {
+            (self.second, self.resets, self.control) = (now, 0, 0);
+        }
+        while !bytes.is_empty() {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = (HEADER - self.seen).min(bytes.len());
+            let (head, rest) = bytes.split_at(taken);
+            self.header[self.seen..self.seen + taken].copy_from_slice(head);
+            self.seen += taken;
+            bytes = rest;
+            if self.seen == HEADER {
+                self.seen = 0;
+                self.count()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), Flood> {
+        let [high, middle, low, kind, flags, ..] = self.header;
+        self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let (count, limit) = match kind {
+            HEADERS | WINDOW_UPDATE | CONTINUATION => return Ok(()),
+            DATA if self.skip > 0 || flags & END_STREAM != 0 => return Ok(()),
+            RST_STREAM => (&mut self.resets, self.limits.resets),
+            _ => (&mut self.control, self.limits.control),
+        };
+        *count += 1;
+        if *count > limit { Err(Flood) } else { Ok(()) }
+    }
+}
