@@ -27,9 +27,6 @@ use crate::{
     state::{Interception, State},
 };
 
-/// How long open exchanges may go on once the daemon stops.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
-
 /// What a run of the daemon is to do, beyond its configuration.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -58,6 +55,8 @@ impl Plan {
 pub struct Daemon {
     state: Arc<State>,
     stop: StopHandle,
+    /// How long open exchanges may go on once the daemon stops.
+    drain_timeout: Duration,
     workers: Vec<JoinHandle<()>>,
     route: Option<SlotRoute>,
 }
@@ -110,7 +109,8 @@ impl Daemon {
         let state = State::new(config, interception);
         let (stop, stopped) = stop_signal();
         let workers = start_workers(config, listeners, &state, &stopped)?;
-        let mut daemon = Self { state, stop, workers, route: None };
+        let drain_timeout = config.http.drain_timeout;
+        let mut daemon = Self { state, stop, drain_timeout, workers, route: None };
         if let Err(error) = daemon.start_intercepting(plan).await {
             daemon.stop().await;
             return Err(error);
@@ -144,7 +144,7 @@ impl Daemon {
         self.stop.advance(Phase::Draining);
         let stop = self.stop.clone();
         tokio::spawn(async move {
-            sleep(DRAIN_LIMIT).await;
+            sleep(self.drain_timeout).await;
             stop.advance(Phase::Stopping);
         });
         let workers = self.workers;

@@ -20,7 +20,7 @@ const STREAMS: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// RFC 9113 section 6.5.2 recommends no fewer than 100.
 const DEFAULT_MAX_STREAMS: u32 = 128;
 const DEFAULT_MAX_RESETS: u32 = 100;
-const DEFAULT_VIA: HeaderValue = HeaderValue::from_static("dispa");
+const DEFAULT_VIA: &str = "dispa";
 const WEBSOCKET: &str = "websocket";
 
 /// How HTTP is spoken.
@@ -50,8 +50,27 @@ pub struct Http {
     pub forwarded: Forwarded,
     /// Peers whose word on earlier hops is taken.
     pub trusted_proxies: Vec<IpAddr>,
-    /// The name we give ourselves in Via; none if there is to be no such field.
-    pub via: Option<HeaderValue>,
+    /// What we say of ourselves in Via; none if there is to be no such field.
+    pub via: Option<Via>,
+}
+
+/// A Via element for each version that a message can have come in (RFC 9110 section 7.6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Via {
+    /// HTTP/1.0.
+    pub http10: HeaderValue,
+    /// HTTP/1.1.
+    pub http11: HeaderValue,
+    /// HTTP/2.
+    pub http2: HeaderValue,
+}
+
+impl Via {
+    /// `None` for a name that a field cannot hold.
+    fn new(name: &str) -> Option<Self> {
+        let element = |version| HeaderValue::try_from(format!("{version} {name}")).ok();
+        Some(Self { http10: element("1.0")?, http11: element("1.1")?, http2: element("2")? })
+    }
 }
 
 /// What becomes of X-Forwarded-For, -Proto, -Host and Forwarded.
@@ -84,7 +103,7 @@ impl Http {
             upgrades: section.key_or("upgrades", list(protocol), vec![WEBSOCKET.to_owned()]),
             forwarded: section.key_or("forwarded", choice(FORWARDED), Forwarded::Off),
             trusted_proxies: section.key_or("trusted_proxies", list(address), Vec::new()),
-            via: section.key_or("via", via, Some(DEFAULT_VIA)),
+            via: section.key("via", via).unwrap_or_else(|| Via::new(DEFAULT_VIA)),
         }
     }
 }
@@ -117,10 +136,10 @@ fn protocol(value: &Value<'_>) -> Reading<String> {
     parsed(parse, "write a name such as \"websocket\"")(value)
 }
 
-fn via(value: &Value<'_>) -> Reading<Option<HeaderValue>> {
+fn via(value: &Value<'_>) -> Reading<Option<Via>> {
     let parse = |text: &str| match text {
         "" => Ok(None),
-        text if is_token(text) => Ok(HeaderValue::from_str(text).ok()),
+        text if is_token(text) => Ok(Via::new(text)),
         _ => Err("not a name that a Via field can hold"),
     };
     parsed(parse, "write letters and digits such as \"dispa\", or \"\" for no Via")(value)

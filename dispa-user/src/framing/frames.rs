@@ -16,6 +16,8 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 /// RFC 9113 section 6.1.
 const END_STREAM: u8 = 1;
+/// RFC 9113 sections 6.2 and 6.10.
+const END_HEADERS: u8 = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,10 @@ pub struct Frames {
     second: Instant,
     resets: u32,
     control: u32,
+    /// Since when a head, or the preface, has been incomplete.
+    head: Option<Instant>,
+    /// The present frame is the last of a head.
+    head_ends: bool,
 }
 
 impl Frames {
@@ -52,7 +58,17 @@ impl Frames {
     #[must_use]
     pub const fn new(limits: FloodLimits, now: Instant) -> Self {
         let header = [0; HEADER];
-        Self { limits, skip: PREFACE, header, seen: 0, second: now, resets: 0, control: 0 }
+        Self {
+            limits,
+            skip: PREFACE,
+            header,
+            seen: 0,
+            second: now,
+            resets: 0,
+            control: 0,
+            head: Some(now),
+            head_ends: true,
+        }
     }
 
     /// Takes in what the client sent next.
@@ -64,6 +80,7 @@ impl Frames {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = &bytes[skipped..];
+            self.end_head();
             let taken = (HEADER - self.seen).min(bytes.len());
             let (head, rest) = bytes.split_at(taken);
             self.header[self.seen..self.seen + taken].copy_from_slice(head);
@@ -71,15 +88,32 @@ impl Frames {
             bytes = rest;
             if self.seen == HEADER {
                 self.seen = 0;
-                self.count()?;
+                self.count(now)?;
+                self.end_head();
             }
         }
         Ok(())
     }
 
-    fn count(&mut self) -> Result<(), Flood> {
+    fn end_head(&mut self) {
+        if self.skip == 0 && self.head_ends {
+            (self.head, self.head_ends) = (None, false);
+        }
+    }
+
+    /// Whether a head has been incomplete for longer than `limit`.
+    #[must_use]
+    pub fn head_is_older_than(&self, limit: Duration) -> bool {
+        self.head.is_some_and(|since| since.elapsed() > limit)
+    }
+
+    fn count(&mut self, now: Instant) -> Result<(), Flood> {
         let [high, middle, low, kind, flags, ..] = self.header;
         self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
+        if matches!(kind, HEADERS | CONTINUATION) {
+            self.head.get_or_insert(now);
+            self.head_ends = flags & END_HEADERS != 0;
+        }
         let (count, limit) = match kind {
             HEADERS | WINDOW_UPDATE | CONTINUATION => return Ok(()),
             DATA if self.skip > 0 || flags & END_STREAM != 0 => return Ok(()),

@@ -40,6 +40,13 @@ impl Tasks {
     }
 }
 
+/// hyper's own tasks run where its connection does.
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        self.spawn(async move { drop(future.await) });
+    }
+}
+
 struct Running(Rc<Shared>);
 
 impl Running {

@@ -2,6 +2,8 @@
 
 mod datagram;
 mod dial;
+mod gate;
+mod linger;
 mod listen;
 mod prefixed;
 mod relay;
@@ -9,7 +11,9 @@ mod route;
 
 pub use datagram::{Datagram, DatagramDoor};
 pub use dial::{DialError, datagram_socket, dial};
+pub use gate::{Gate, Judge, Judgement};
+pub use linger::linger;
 pub use listen::{ListenError, Listener, TransparentDoor, explicit_door, transparent_door};
 pub use prefixed::Prefixed;
-pub use relay::{Relayed, Side, keep_alive, relay, reset};
+pub use relay::{Failure, Relayed, Side, keep_alive, relay, reset};
 pub use route::{RouteError, SlotRoute, slot_prefix};

@@ -1,8 +1,9 @@
 //! Copying bytes both ways without reading them.
 
 use std::{
+    cell::Cell,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes},
     net::TcpStream,
+    time::{Instant, timeout_at},
 };
 
 /// Buffer of each direction: enough to keep a fast stream busy with few system calls.
@@ -29,6 +31,15 @@ pub enum Side {
     Server,
 }
 
+/// Why a relay did not end in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// This side broke off.
+    Side(Side),
+    /// Neither side said anything for too long.
+    Idle,
+}
+
 /// What a relay carried, and how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relayed {
@@ -36,23 +47,40 @@ pub struct Relayed {
     pub sent: u64,
     /// Bytes read from the server.
     pub received: u64,
-    /// The side that broke off; `None` where both closed in order.
-    pub failed: Option<Side>,
+    /// `None` where both closed in order.
+    pub failed: Option<Failure>,
 }
 
-/// Copies until both sides have closed. A side that only closes its sending half goes on receiving.
-pub async fn relay<C, S>(client: &mut C, server: &mut S) -> Relayed
+/// Copies until both sides have closed, or neither has said anything for `idle`. A side that only
+/// closes its sending half goes on receiving.
+pub async fn relay<C, S>(client: &mut C, server: &mut S, idle: Option<Duration>) -> Relayed
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut client = Watched::new(client);
-    let mut server = Watched::new(server);
-    let copied = copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER).await;
+    let moved = Cell::new(Instant::now());
+    let mut client = Watched::new(client, &moved);
+    let mut server = Watched::new(server, &moved);
+    let copied = {
+        let copy = copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER);
+        let mut copy = pin!(copy);
+        match idle {
+            None => Some(copy.await),
+            Some(idle) => loop {
+                let last = moved.get();
+                match timeout_at(last + idle, copy.as_mut()).await {
+                    Ok(copied) => break Some(copied),
+                    Err(_) if moved.get() > last => {}
+                    Err(_) => break None,
+                }
+            },
+        }
+    };
     let failed = match copied {
-        Ok(_) => None,
-        Err(_) if server.failed => Some(Side::Server),
-        Err(_) => Some(Side::Client),
+        Some(Ok(_)) => None,
+        Some(Err(_)) if server.failed => Some(Failure::Side(Side::Server)),
+        Some(Err(_)) => Some(Failure::Side(Side::Client)),
+        None => Some(Failure::Idle),
     };
     Relayed { sent: client.read, received: server.read, failed }
 }
@@ -75,13 +103,14 @@ pub fn keep_alive(stream: &TcpStream) {
 /// Counts what is read and notes failure.
 struct Watched<'a, S> {
     inner: &'a mut S,
+    moved: &'a Cell<Instant>,
     read: u64,
     failed: bool,
 }
 
 impl<'a, S> Watched<'a, S> {
-    fn new(inner: &'a mut S) -> Self {
-        Self { inner, read: 0, failed: false }
+    fn new(inner: &'a mut S, moved: &'a Cell<Instant>) -> Self {
+        Self { inner, moved, read: 0, failed: false }
     }
 
     fn note<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -99,6 +128,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut *self.inner).poll_read(context, buffer);
         let read = buffer.filled().len().saturating_sub(before);
+        if read > 0 {
+            self.moved.set(Instant::now());
+        }
         self.read = self.read.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
         self.note(result)
     }
@@ -136,7 +168,7 @@ mod tests {
     async fn a_half_closed_side_goes_on_receiving() {
         let (mut client, mut client_end) = duplex(64);
         let (mut server, mut server_end) = duplex(64);
-        let relayed = tokio::join!(relay(&mut client_end, &mut server_end), async {
+        let relayed = tokio::join!(relay(&mut client_end, &mut server_end, None), async {
             client.write_all(b"question").await.expect("memory");
             client.shutdown().await.expect("memory");
             let mut question = String::new();
@@ -166,7 +198,7 @@ mod tests {
                 let (server, mut server_end) = duplex(step);
                 let mut client_end = Prefixed::new(ahead.clone().into(), client_end);
                 let (relayed, back, there) = tokio::join!(
-                    relay(&mut client_end, &mut server_end),
+                    relay(&mut client_end, &mut server_end, None),
                     exchange(client, &sent),
                     exchange(server, &received),
                 );

@@ -1,6 +1,6 @@
 //! Step 3: what a rule says about a connection, or about one request on it.
 
-use super::{origin::Arrival, serve::Client};
+use super::{origin::Arrival, peek::Peeked, serve::Client};
 use crate::{
     config::Scheme,
     rules::Pattern,
@@ -17,6 +17,11 @@ pub(super) enum Way<'a> {
         /// The name that decided.
         host: HostName,
     },
+    /// The same, over HTTP/2. No name has decided yet where no request was made yet.
+    ServeHttp2 {
+        /// The name that decided.
+        host: Option<HostName>,
+    },
     /// It goes, unread, to a backend that speaks what it speaks.
     Backend {
         /// The name that decided.
@@ -30,19 +35,39 @@ pub(super) enum Way<'a> {
 
 /// A connection is served if its first request is for an intercepted domain, and handed on to a
 /// backend if it begins TLS with one; everything else is none of our business.
-pub(super) fn connection<'a>(verdict: &Verdict, arrival: &Arrival, state: &'a State) -> Way<'a> {
-    match verdict {
-        Verdict::Http1(head) => http(&head.host, arrival, state),
+pub(super) fn connection<'a>(peeked: &Peeked, arrival: &Arrival, state: &'a State) -> Way<'a> {
+    match &peeked.verdict {
+        Verdict::Http1(head) if is_served(&head.host, arrival, state) => {
+            Way::Serve { host: head.host.clone() }
+        }
+        Verdict::Http2 => http2(peeked.http2_host.as_ref(), arrival, state),
         Verdict::Tls(hello) => tls(hello, arrival, state),
-        Verdict::Http2 | Verdict::Opaque | Verdict::More => Way::Relay,
+        Verdict::Http1(_) | Verdict::Opaque | Verdict::More => Way::Relay,
     }
 }
 
-fn http<'a>(host: &HostName, arrival: &Arrival, state: &'a State) -> Way<'a> {
-    match rule_at(host, arrival, state) {
-        Some(_) if state.pool.speaks(Scheme::Http) => Way::Serve { host: host.clone() },
+fn is_served(host: &HostName, arrival: &Arrival, state: &State) -> bool {
+    rule_at(host, arrival, state).is_some() && state.pool.speaks(Scheme::Http)
+}
+
+/// A client that waits for the server's first word has not said for whom it is there. It is served
+/// if the address is any intercepted domain's: each request is then decided by itself, and one for
+/// somebody else goes on to where the connection was going.
+fn http2<'a>(host: Option<&HostName>, arrival: &Arrival, state: &State) -> Way<'a> {
+    match host {
+        Some(host) if is_served(host, arrival, state) => {
+            Way::ServeHttp2 { host: Some(host.clone()) }
+        }
+        None if state.pool.speaks(Scheme::Http) && is_somebodys(arrival, state) => {
+            Way::ServeHttp2 { host: None }
+        }
         Some(_) | None => Way::Relay,
     }
+}
+
+fn is_somebodys(arrival: &Arrival, state: &State) -> bool {
+    let address = arrival.origin.0.ip();
+    state.interception.as_ref().is_some_and(|it| it.is_learned(address))
 }
 
 /// Without a certificate TLS can only be handed on, to a backend that has one. What counts is the

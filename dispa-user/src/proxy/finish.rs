@@ -1,6 +1,7 @@
 //! The last step: one record for each exchange, whatever became of it.
 
 use std::{
+    error::Error,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -9,16 +10,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, Request, StatusCode, uri::PathAndQuery};
 use http_body::{Body, Frame, SizeHint};
+use uuid::Uuid;
 
-use super::{origin::Arrival, serve::Client};
+use super::{
+    origin::Arrival,
+    serve::{Client, UnderWay},
+};
 use crate::{
+    framing::Fault,
     life::{Phase, Stopped},
     rules::Pattern,
     types::{Door, HostName, OriginalDestination, Outcome},
-    upstream::Lease,
+    upstream::{Lease, ResponseBodyError},
 };
+
+/// Why a body ended early, whatever body it is.
+type AnyError = Box<dyn Error + Send + Sync>;
 
 /// What is known of an exchange, or of a relayed connection. Written to the log when it is dropped,
 /// so that an exchange whose task is dropped is recorded like any other.
@@ -29,11 +38,13 @@ pub(super) struct Record {
     origin: Option<OriginalDestination>,
     host: Option<HostName>,
     method: Option<Method>,
-    path: Option<String>,
-    rule: Option<String>,
+    target_path: Option<PathAndQuery>,
+    rule: Option<Pattern>,
     target: Option<Arc<str>>,
     status: Option<StatusCode>,
     bytes: Option<(u64, u64)>,
+    id: Option<Uuid>,
+    fault: Option<Fault>,
     outcome: Option<Outcome>,
     started: Instant,
     stopped: Stopped,
@@ -48,11 +59,11 @@ impl Record {
     }
 
     /// A request of a served connection.
-    pub(super) fn exchange(client: &Client, method: &Method, path: &str, stopped: Stopped) -> Self {
+    pub(super) fn exchange<B>(client: &Client, request: &Request<B>, stopped: Stopped) -> Self {
         let origin = client.arrival().map(|arrival| arrival.origin);
         let mut record = Self::new(client.door(), client.address(), origin, stopped);
-        record.method = Some(method.clone());
-        record.path = Some(path.to_owned());
+        record.method = Some(request.method().clone());
+        record.target_path = request.uri().path_and_query().cloned();
         record
     }
 
@@ -68,11 +79,13 @@ impl Record {
             origin,
             host: None,
             method: None,
-            path: None,
+            target_path: None,
             rule: None,
             target: None,
             status: None,
             bytes: None,
+            id: None,
+            fault: None,
             outcome: None,
             started: Instant::now(),
             stopped,
@@ -86,7 +99,7 @@ impl Record {
     }
 
     pub(super) fn rule(&mut self, rule: &Pattern) {
-        self.rule = Some(rule.to_string());
+        self.rule = Some(rule.clone());
     }
 
     pub(super) fn target(&mut self, name: &Arc<str>) {
@@ -105,6 +118,17 @@ impl Record {
     /// Bytes relayed, from client to server and back.
     pub(super) fn bytes(&mut self, sent: u64, received: u64) {
         self.bytes = Some((sent, received));
+    }
+
+    /// It was refused by us, in an answer of this id.
+    pub(super) fn refusal(&mut self, id: Uuid, fault: Option<Fault>) {
+        self.id = Some(id);
+        self.fault = fault;
+        if fault.is_some() {
+            // Nothing of such a request is worth repeating; of one whose head was refused there is
+            // nothing to repeat.
+            (self.method, self.target_path) = (None, None);
+        }
     }
 
     /// How it ended; the first word counts.
@@ -148,12 +172,14 @@ impl Drop for Record {
             origin = self.origin.map(tracing::field::display),
             host = self.host.as_ref().map(tracing::field::display),
             method = self.method.as_ref().map(tracing::field::display),
-            path = self.path.as_deref(),
-            rule = self.rule.as_deref(),
+            path = self.target_path.as_ref().map(PathAndQuery::path),
+            rule = self.rule.as_ref().map(tracing::field::display),
             target = self.target.as_deref(),
             status = self.status.map(|status| status.as_u16()),
             bytes_sent = self.bytes.map(|(sent, _)| sent),
             bytes_received = self.bytes.map(|(_, received)| received),
+            id = self.id.map(tracing::field::display),
+            fault = self.fault.map(tracing::field::display),
             outcome = outcome.name(),
             duration_ms = elapsed_us / 1e3,
             "exchange"
@@ -166,21 +192,22 @@ impl Drop for Record {
 pub(super) struct Recorded<B> {
     inner: B,
     record: Option<Record>,
+    under_way: Option<UnderWay>,
 }
 
 impl<B: Body> Recorded<B> {
     /// A body that is at its end from the start (that of a 204 or 304, or of an answer to HEAD) is
     /// never asked for a frame: there is nothing of it that could fail to arrive.
-    pub(super) fn new(inner: B, mut record: Record) -> Self {
+    pub(super) fn new(inner: B, mut record: Record, under_way: UnderWay) -> Self {
         if inner.is_end_stream() {
             record.outcome(Outcome::Ok);
         }
-        Self { inner, record: Some(record) }
+        Self { inner, record: Some(record), under_way: Some(under_way) }
     }
 
     /// A body whose exchange is recorded elsewhere.
     pub(super) fn unrecorded(inner: B) -> Self {
-        Self { inner, record: None }
+        Self { inner, record: None, under_way: None }
     }
 
     fn outcome(&mut self, outcome: Outcome) {
@@ -190,18 +217,26 @@ impl<B: Body> Recorded<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Recorded<B> {
+impl<B> Body for Recorded<B>
+where
+    B: Body<Data = Bytes, Error: Into<AnyError>> + Unpin,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = AnyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
+        let frame = frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+        // Until it asks for the next one, what was given waits for the client.
+        if let Some(under_way) = &self.under_way {
+            under_way.waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        }
         match &frame {
             Poll::Ready(None) => self.outcome(Outcome::Ok),
-            Poll::Ready(Some(Err(_))) => self.outcome(Outcome::BackendFailed),
+            Poll::Ready(Some(Err(error))) => self.outcome(outcome_of(&**error)),
             Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => {
                 self.outcome(Outcome::Ok);
             }
@@ -216,6 +251,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Recorded<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+fn outcome_of(error: &(dyn Error + 'static)) -> Outcome {
+    match error.downcast_ref() {
+        Some(ResponseBodyError::Stalled) => Outcome::Timeout,
+        Some(ResponseBodyError::Broken(_)) | None => Outcome::BackendFailed,
     }
 }
 

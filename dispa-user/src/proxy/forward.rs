@@ -1,122 +1,232 @@
 //! Step 5: the request goes to the backend, the response comes back.
 
-use std::rc::Rc;
-
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version, header::HOST};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri, Version,
+    header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
+    uri::{PathAndQuery, Scheme},
+};
+use http_body::Body as _;
 use http_body_util::Either;
 use hyper::body::Incoming;
 
 use super::{
     finish::{Record, Recorded},
-    headers::{put_websocket, remove_one_hop},
-    reply::{AnyBody, refusal},
-    serve::Client,
-    upgrade::{self, Upgrade},
-    worker::Worker,
+    forwarded,
+    headers::remove_one_hop,
+    interim,
+    reply::{AnyBody, Refusal, Replier},
+    serve::Link,
+    upgrade::{self, Asked},
 };
 use crate::{
-    types::Outcome,
-    upstream::{Backend, Lease, PooledBody, UpstreamError},
+    config::Protocol,
+    types::{HostName, Outcome},
+    upstream::{Backend, Outgoing, ResponseBody, UpstreamError},
 };
 
-/// A request made one of ours.
-#[derive(Debug)]
-pub(super) struct Prepared {
+/// A request in the form that its next hop takes.
+struct Prepared {
     request: Request<Incoming>,
-    /// The client's side of the WebSocket it asks for.
-    upgrade: Option<Upgrade>,
+    /// The change of protocol that it asks for.
+    asked: Option<Asked>,
 }
 
-/// Gives the request its origin form, our hop's fields, and the host it is for; `None` where its
-/// target has no such form.
-pub(super) fn prepare(mut request: Request<Incoming>) -> Option<Prepared> {
-    let target = origin_form(request.uri())?;
-    if let Some(authority) = request.uri().authority()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(HOST, host);
-    }
-    *request.uri_mut() = target;
-    let asked = remove_one_hop(request.headers_mut());
-    // In HTTP/1.0 there is none (RFC 9110 section 7.8).
-    let upgrade = (asked && request.version() == Version::HTTP_11).then(|| {
-        put_websocket(request.headers_mut());
-        Upgrade::asked(&mut request)
-    });
-    *request.version_mut() = Version::HTTP_11;
-    Some(Prepared { request, upgrade })
-}
-
-/// The target as its own server takes it (RFC 9112 section 3.2.1); an empty path is written as `/`.
-fn origin_form(target: &Uri) -> Option<Uri> {
-    target.path_and_query().cloned().map(Uri::from)
-}
-
-/// Forwards to `backend`, which counts as busy until the response has ended.
+/// Forwards to `backend`.
 pub(super) async fn to_backend(
-    Prepared { request, upgrade }: Prepared,
+    request: Request<Incoming>,
+    host: &HostName,
     backend: &Backend,
-    lease: Lease,
-    mut record: Record,
-    worker: &Rc<Worker>,
+    link: &Link,
+    replier: Replier,
+    record: Record,
 ) -> Response<AnyBody> {
-    record.lease(lease);
-    let limit = worker.state.request_timeout;
-    let sent = worker.connections.send(backend, request, limit).await;
-    answer(sent, upgrade, record, worker)
+    let Some(mut prepared) = prepare(request, backend.protocol, link) else {
+        return replier.refuse(&Refusal::of(Outcome::BadRequest), record);
+    };
+    forwarded::tell(&mut prepared.request, host, link);
+    if let Some(own) = &backend.host_field {
+        rename(&mut prepared.request, own);
+    }
+    let (outgoing, asked) = outgoing(prepared, link);
+    let sent = link.worker.connections.send(backend, outgoing).await;
+    answer(sent, asked, link, replier, record).await
 }
 
 /// Forwards a request that no rule is for to where its connection was going. At the explicit door
 /// there is no such place.
 pub(super) async fn to_origin(
-    Prepared { request, upgrade }: Prepared,
-    client: &Client,
+    request: Request<Incoming>,
+    link: &Link,
+    replier: Replier,
     record: Record,
-    worker: &Rc<Worker>,
 ) -> Response<AnyBody> {
-    let Some(arrival) = client.arrival() else {
-        return refusal(Outcome::NoRule, record);
+    let Some(arrival) = link.client.arrival() else {
+        return replier.refuse(&Refusal::of(Outcome::NoRule), record);
     };
-    let limit = worker.state.request_timeout;
-    let sent = worker.connections.send_once(arrival.origin.0, request, limit).await;
-    answer(sent, upgrade, record, worker)
+    let protocol =
+        if request.version() == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
+    let Some(prepared) = prepare(request, protocol, link) else {
+        return replier.refuse(&Refusal::of(Outcome::BadRequest), record);
+    };
+    let (outgoing, asked) = outgoing(prepared, link);
+    let sent = link.worker.connections.send_once(arrival.origin.0, outgoing).await;
+    answer(sent, asked, link, replier, record).await
 }
 
-fn answer(
-    sent: Result<Response<PooledBody>, UpstreamError>,
-    upgrade: Option<Upgrade>,
+fn outgoing(prepared: Prepared, link: &Link) -> (Outgoing, Option<Asked>) {
+    let Prepared { request, asked } = prepared;
+    let interim = interim::sink(&request, link);
+    (Outgoing { request, interim, limit: link.worker.state.request_timeout }, asked)
+}
+
+/// Gives the request the form of the next hop; `None` where it has no such form.
+fn prepare(mut request: Request<Incoming>, protocol: Protocol, link: &Link) -> Option<Prepared> {
+    let http = &link.worker.state.http;
+    let host = host_field(&request)?;
+    let from = request.version();
+    let trailers = wants_trailers(&request);
+    let asked = Asked::by(&mut request, &http.upgrades);
+    remove_one_hop(request.headers_mut());
+    forwarded::via(request.headers_mut(), from, http);
+    join_cookies(&mut request);
+    match protocol {
+        Protocol::Http1 => {
+            let target = origin_form(request.uri())?;
+            *request.uri_mut() = target;
+            *request.version_mut() = Version::HTTP_11;
+            request.headers_mut().insert(HOST, host);
+            say_chunked(&mut request);
+        }
+        Protocol::Http2 => {
+            let target = absolute_form(request.uri(), &host)?;
+            *request.uri_mut() = target;
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(HOST);
+            // An interim response of the backend would not be seen here.
+            request.headers_mut().remove(EXPECT);
+            if trailers {
+                request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+            }
+        }
+    }
+    if let Some(asked) = &asked {
+        asked.put(&mut request, protocol);
+    }
+    Some(Prepared { request, asked })
+}
+
+/// The Host that the next hop is told: the authority of the target, else the client's own.
+fn host_field(request: &Request<Incoming>) -> Option<HeaderValue> {
+    match request.uri().authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => request.headers().get(HOST).cloned(),
+    }
+}
+
+/// Tells the backend its own name.
+fn rename(request: &mut Request<Incoming>, own: &HeaderValue) {
+    if request.version() != Version::HTTP_2 {
+        request.headers_mut().insert(HOST, own.clone());
+    } else if let Some(target) = absolute_form(request.uri(), own) {
+        *request.uri_mut() = target;
+    }
+}
+
+/// The target as its own server takes it (RFC 9112 section 3.2.1); an empty path is written as `/`.
+fn origin_form(target: &Uri) -> Option<Uri> {
+    if target.authority().is_none() && target.scheme().is_none() {
+        return Some(target.clone());
+    }
+    let path = target.path_and_query().cloned();
+    path.map(Uri::from).or_else(|| target.authority().map(|_| Uri::default()))
+}
+
+/// The target in its parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).
+fn absolute_form(target: &Uri, host: &HeaderValue) -> Option<Uri> {
+    let path = target.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let builder = Uri::builder().scheme(Scheme::HTTP).authority(host.as_bytes());
+    builder.path_and_query(path).build().ok()
+}
+
+/// Whether the client takes trailers: the one word of TE that is not about one hop only.
+fn wants_trailers(request: &Request<Incoming>) -> bool {
+    let values = request.headers().get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|it| it.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// HTTP/2 splits Cookie into crumbs; HTTP/1 has one field (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut Request<Incoming>) {
+    let mut crumbs = request.headers().get_all(COOKIE).iter();
+    let (Some(first), Some(_)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in request.headers().get_all(COOKIE).iter().skip(1) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+        request.headers_mut().insert(COOKIE, joined);
+    }
+}
+
+/// hyper takes it that a GET without a length has no body, unless it is told.
+fn say_chunked(request: &mut Request<Incoming>) {
+    if !request.body().is_end_stream() && !request.headers().contains_key(CONTENT_LENGTH) {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+async fn answer(
+    sent: Result<Response<ResponseBody>, UpstreamError>,
+    asked: Option<Asked>,
+    link: &Link,
+    replier: Replier,
     mut record: Record,
-    worker: &Rc<Worker>,
 ) -> Response<AnyBody> {
     let mut response = match sent {
         Ok(response) => response,
         Err(error) => {
-            tracing::debug!(%error, "no answer");
-            return refusal(outcome_of(&error), record);
+            tracing::debug!(error = &error as &dyn std::error::Error, "no answer");
+            return replier.refuse(&refusal_of(&error, link), record);
         }
     };
     record.status(response.status());
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let Some(upgrade) = upgrade else {
-            // Nobody asked for it: what follows on that connection is no HTTP.
-            return refusal(Outcome::BackendFailed, record);
-        };
-        return upgrade::switch(response, upgrade, record, worker);
+    let http = &link.worker.state.http;
+    if let Some(asked) = asked
+        && upgrade::is_agreed(&response)
+    {
+        return upgrade::switch(response, asked, link, replier, record).await;
     }
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked for it: what follows on that connection is no HTTP.
+        return replier.refuse(&Refusal::of(Outcome::BackendFailed), record);
+    }
+    let from = response.version();
     remove_one_hop(response.headers_mut());
+    forwarded::via(response.headers_mut(), from, http);
+    if response.status() == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     // Ours, not the backend's; hyper lowers it for a client of HTTP/1.0.
     *response.version_mut() = Version::HTTP_11;
-    response.map(|body| Recorded::new(Either::Left(body), record))
+    response.map(|body| Recorded::new(Either::Left(body), record, replier.into_under_way()))
 }
 
-fn outcome_of(error: &UpstreamError) -> Outcome {
-    match error {
+fn refusal_of(error: &UpstreamError, link: &Link) -> Refusal {
+    let outcome = match error {
+        UpstreamError::RequestBroken => match link.take_fault() {
+            Some(fault) => return Refusal::bad(fault),
+            None => Outcome::ClientAborted,
+        },
+        UpstreamError::RequestStalled => Outcome::ClientTimeout,
+        UpstreamError::Busy => Outcome::NoBackend,
         UpstreamError::Unresolved { .. } | UpstreamError::Unreachable(_) => {
             Outcome::BackendUnreachable
         }
-        UpstreamError::Failed(_) => Outcome::BackendFailed,
+        UpstreamError::Failed(_) | UpstreamError::NoUpgrade => Outcome::BackendFailed,
         UpstreamError::TimedOut(_) => Outcome::Timeout,
-    }
+    };
+    Refusal::of(outcome)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Header fields that belong to one hop and are not forwarded (RFC 9110 section 7.6.1).
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName,
     header::{
         CONNECTION, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
@@ -20,33 +20,28 @@ const ONE_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// The one protocol that a connection may change to. HTTP/2 (`h2c`) is not: what follows is relayed
-/// unread, and its requests would pass by the rules.
-const WEBSOCKET: &str = "websocket";
-
-/// Removes what is meant for this hop only; tells whether a change to WebSocket was asked for or,
-/// by a response, agreed to.
-pub(super) fn remove_one_hop(fields: &mut HeaderMap) -> bool {
-    let named = named_by_connection(fields);
-    let websocket = named.contains(&UPGRADE) && lists_websocket(fields);
-    for name in named.iter().filter(|name| **name != HOST) {
+/// Removes what is meant for this hop only.
+pub(super) fn remove_one_hop(fields: &mut HeaderMap) {
+    if !fields.keys().any(is_one_hop) {
+        return;
+    }
+    for name in named_by_connection(fields).iter().filter(|name| **name != HOST) {
         fields.remove(name);
     }
     for name in &ONE_HOP {
         fields.remove(name);
     }
-    websocket
 }
 
-/// Asks the next hop, or tells the client, to change to WebSocket.
-pub(super) fn put_websocket(fields: &mut HeaderMap) {
-    fields.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    fields.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+fn is_one_hop(name: &HeaderName) -> bool {
+    ONE_HOP.contains(name)
 }
 
-/// Protocol names are compared without regard to case (RFC 9110 section 7.8).
-fn lists_websocket(fields: &HeaderMap) -> bool {
-    elements(fields, &UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET))
+/// The protocols that a message asks to change to, or agrees to: those of Upgrade, if Connection
+/// names it.
+pub(super) fn asked_upgrades(fields: &HeaderMap) -> impl Iterator<Item = &str> {
+    let named = elements(fields, &CONNECTION).any(|name| name.eq_ignore_ascii_case("upgrade"));
+    elements(fields, &UPGRADE).filter(move |_| named)
 }
 
 /// The names in every Connection field. A message must not lose its host by naming it.
@@ -62,7 +57,7 @@ fn elements<'a>(fields: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item 
 
 #[cfg(test)]
 mod tests {
-    use super::remove_one_hop;
+    use super::{asked_upgrades, remove_one_hop};
     use http::{HeaderMap, HeaderValue};
 
     fn fields(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -84,25 +79,25 @@ mod tests {
             ("te", "trailers"),
             ("keep-alive", "timeout=5"),
         ]);
-        assert!(!remove_one_hop(&mut map));
+        remove_one_hop(&mut map);
         assert_eq!(map, fields(&[("x-three", "3")]));
     }
 
     #[test]
-    fn only_a_websocket_that_connection_names_is_an_upgrade() {
-        for (connection, upgrade, websocket) in [
-            ("Upgrade", "websocket", true),
-            ("keep-alive, upgrade", "WebSocket", true),
-            ("upgrade", "h2c, websocket", true),
-            ("keep-alive", "websocket", false),
-            ("Upgrade, HTTP2-Settings", "h2c", false),
+    fn only_what_connection_names_is_an_upgrade() {
+        for (connection, upgrade, asked) in [
+            ("Upgrade", "websocket", &["websocket"][..]),
+            ("keep-alive, upgrade", "WebSocket", &["WebSocket"]),
+            ("upgrade", "h2c, websocket", &["h2c", "websocket"]),
+            ("keep-alive", "websocket", &[]),
         ] {
             let mut map = fields(&[
                 ("connection", connection),
                 ("upgrade", upgrade),
                 ("http2-settings", "AAEAAEAAAAIAAAAB"),
             ]);
-            assert_eq!(remove_one_hop(&mut map), websocket, "{connection}: {upgrade}");
+            assert_eq!(asked_upgrades(&map).collect::<Vec<_>>(), asked, "{connection}: {upgrade}");
+            remove_one_hop(&mut map);
             assert!(map.is_empty(), "{map:?}");
         }
     }

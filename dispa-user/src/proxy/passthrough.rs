@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use super::{finish::Record, origin::Arrival, peek::Peeked, pick, worker::Worker};
 use crate::{
     config::Scheme,
-    net::{self, Prefixed, Relayed, Side, keep_alive, reset},
+    net::{self, Failure, Prefixed, Relayed, Side, keep_alive, reset},
     types::Outcome,
 };
 
@@ -24,7 +24,9 @@ pub(super) async fn to_origin(
         None => worker.connections.dial(arrival.origin.0, 0).await,
     };
     match server {
-        Ok(server) => relay(Prefixed::new(prefix, stream), server, Outcome::Relayed, record).await,
+        Ok(server) => {
+            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Relayed, record).await
+        }
         Err(error) => {
             tracing::debug!(%error, "the original destination cannot be reached");
             record.outcome(Outcome::OriginUnreachable);
@@ -43,7 +45,9 @@ pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Work
     record.target(&backend.name);
     record.lease(lease);
     match worker.connections.dial_backend(backend).await {
-        Ok(server) => relay(Prefixed::new(prefix, stream), server, Outcome::Ok, record).await,
+        Ok(server) => {
+            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Ok, record).await
+        }
         Err(error) => {
             tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
             record.outcome(Outcome::BackendUnreachable);
@@ -55,16 +59,18 @@ pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Work
 async fn relay(client: Prefixed<TcpStream>, server: TcpStream, good: Outcome, mut record: Record) {
     let mut ends = Ends::new(client, server);
     let Some((client, server)) = &mut ends.open else { return };
-    let Relayed { sent, received, failed } = net::relay(client, server).await;
+    let Relayed { sent, received, failed } = net::relay(client, server, None).await;
     record.bytes(sent, received);
     match failed {
         None => {
             record.outcome(good);
             ends.close();
         }
-        Some(Side::Client) => record.outcome(Outcome::ClientAborted),
-        Some(Side::Server) if good == Outcome::Ok => record.outcome(Outcome::BackendFailed),
-        Some(Side::Server) => record.outcome(Outcome::OriginFailed),
+        Some(Failure::Side(Side::Client) | Failure::Idle) => record.outcome(Outcome::ClientAborted),
+        Some(Failure::Side(Side::Server)) if good == Outcome::Ok => {
+            record.outcome(Outcome::BackendFailed)
+        }
+        Some(Failure::Side(Side::Server)) => record.outcome(Outcome::OriginFailed),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{io, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
@@ -14,13 +14,20 @@ use tokio::{
 };
 
 use super::{origin::Arrival, worker::Worker};
-use crate::sniff::{Verdict, sniff};
+use crate::{
+    life::Phase,
+    sniff::{Verdict, http2_host, sniff},
+    types::HostName,
+};
 
 /// How long a client may say nothing before its original destination is called as well.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// How long the beginning of a request may take to become a complete head.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How much of an HTTP/2 connection is looked at for its first request.
+const LONGEST_HTTP2: usize = 64 * 1024;
 
 /// Read at once; most heads are shorter.
 const CHUNK: usize = 4096;
@@ -30,8 +37,10 @@ const CHUNK: usize = 4096;
 pub(super) struct Peeked {
     pub(super) stream: TcpStream,
     /// What was read from it so far.
-    pub(super) prefix: Bytes,
+    pub(super) prefix: BytesMut,
     pub(super) verdict: Verdict,
+    /// The host of its first request, where it speaks HTTP/2 and has made one.
+    pub(super) http2_host: Option<HostName>,
     /// The original destination, where it was called already.
     pub(super) server: Option<TcpStream>,
 }
@@ -50,6 +59,45 @@ pub(super) async fn peek(
         }
         Err(_) => race(peek, arrival, worker).await,
     }
+}
+
+/// What a client of the explicit door speaks, and what was read of it.
+pub(super) enum Spoken {
+    Http1(TcpStream, BytesMut),
+    Http2(TcpStream, BytesMut),
+}
+
+/// Reads until it shows which HTTP a client of the explicit door speaks; whatever is no HTTP/2 is
+/// taken for HTTP/1, which will say what it thinks of it. `None`: it is gone, or it says nothing.
+pub(super) async fn http(stream: TcpStream, worker: &Worker) -> Option<Spoken> {
+    let mut stopped = worker.stopped.clone();
+    let mut peek = Peek { stream, seen: BytesMut::new() };
+    let begun = async {
+        peek.stream.readable().await.ok()?;
+        let end = Instant::now() + worker.state.http.header_timeout;
+        loop {
+            match timeout_at(end, peek.read_some()).await {
+                Ok(Ok(1..)) if may_be_http2(&peek.seen) => {
+                    if sniff(&peek.seen) == Verdict::Http2 {
+                        return Some(Spoken::Http2(peek.stream, peek.seen));
+                    }
+                }
+                Ok(Ok(0)) if peek.seen.is_empty() => return None,
+                Ok(Ok(_)) | Err(_) => return Some(Spoken::Http1(peek.stream, peek.seen)),
+                Ok(Err(_)) => return None,
+            }
+        }
+    };
+    tokio::select! {
+        begun = timeout(worker.state.keep_alive_timeout, begun) => begun.ok().flatten(),
+        () = stopped.reached(Phase::Draining) => None,
+    }
+}
+
+/// No method of HTTP/1 is PRI.
+fn may_be_http2(seen: &[u8]) -> bool {
+    let preface = b"PRI * HTTP/2.0";
+    seen.starts_with(preface) || preface.starts_with(seen)
 }
 
 struct Peek {
@@ -74,13 +122,29 @@ impl Peek {
                 Ok(Ok(0) | Err(_)) | Err(_) => Verdict::Opaque,
             };
         }
-        Peeked { stream: self.stream, prefix: self.seen.freeze(), verdict, server }
+        let http2_host = if verdict == Verdict::Http2 { self.http2_host().await } else { None };
+        Peeked { stream: self.stream, prefix: self.seen, verdict, http2_host, server }
+    }
+
+    /// Waits a moment for the first request. Some clients make none before the server has spoken.
+    async fn http2_host(&mut self) -> Option<HostName> {
+        let end = Instant::now() + SILENCE;
+        loop {
+            if let Some(host) = http2_host(&self.seen) {
+                return Some(host);
+            }
+            let room = self.seen.len() < LONGEST_HTTP2;
+            match timeout_at(end, self.read_some()).await {
+                Ok(Ok(1..)) if room => {}
+                Ok(_) | Err(_) => return None,
+            }
+        }
     }
 
     /// Hands the connection on unread.
     fn opaque(self, server: Option<TcpStream>) -> Peeked {
-        let prefix = self.seen.freeze();
-        Peeked { stream: self.stream, prefix, verdict: Verdict::Opaque, server }
+        let (prefix, verdict) = (self.seen, Verdict::Opaque);
+        Peeked { stream: self.stream, prefix, verdict, http2_host: None, server }
     }
 }
 

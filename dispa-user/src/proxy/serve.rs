@@ -1,25 +1,30 @@
-//! One client connection that speaks HTTP/1, request after request.
+//! One request of a client connection, whichever HTTP it speaks.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, rc::Rc};
+use std::{
+    cell::{OnceCell, RefCell},
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
-use http::{HeaderValue, Method, Request, Response, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
 
 use super::{
+    check::{self, Checked},
     decide,
     finish::Record,
     forward,
+    inbound::Hop,
     origin::Arrival,
     pick,
-    reply::{AnyBody, refusal},
+    reply::{AnyBody, Refusal, Replier},
+    seats::{Seat, Seats},
+    upgrade::Switched,
     worker::Worker,
 };
 use crate::{
     config::Scheme,
-    life::Phase,
-    sniff,
+    framing::Fault,
     types::{Door, HostName, Outcome},
 };
 
@@ -30,20 +35,35 @@ pub(super) struct Client {
     arrival: Option<Arrival>,
     /// Whose address it is that the connection was going to, as its first request proved.
     proven: Option<HostName>,
+    /// Its address, as fields tell it.
+    shown: OnceCell<HeaderValue>,
 }
 
 impl Client {
-    /// Came by a slot, to an address of `proven`.
-    pub(super) fn transparent(arrival: Arrival, proven: HostName) -> Self {
-        Self { address: arrival.client, arrival: Some(arrival), proven: Some(proven) }
+    /// Came by a slot, to an address of `proven`; none: no request was seen yet.
+    pub(super) fn transparent(arrival: Arrival, proven: Option<HostName>) -> Self {
+        let shown = OnceCell::new();
+        Self { address: arrival.client, arrival: Some(arrival), proven, shown }
     }
 
     pub(super) fn explicit(address: SocketAddr) -> Self {
-        Self { address, arrival: None, proven: None }
+        Self { address, arrival: None, proven: None, shown: OnceCell::new() }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its address; an IPv4 one is never shown as an IPv6 one.
+    pub(super) fn ip(&self) -> IpAddr {
+        self.address.ip().to_canonical()
+    }
+
+    /// Its address as a field's value.
+    pub(super) fn shown(&self) -> HeaderValue {
+        let text = || HeaderValue::try_from(self.ip().to_string());
+        // An address has no character that a field cannot have.
+        self.shown.get_or_init(|| text().unwrap_or(HeaderValue::from_static("unknown"))).clone()
     }
 
     /// The slot it came by; `None` at the explicit door.
@@ -62,70 +82,106 @@ impl Client {
     }
 }
 
-/// Serves requests until either side closes; after the present one where the daemon drains.
-pub(super) async fn http1<S>(stream: S, client: Client, worker: Rc<Worker>)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let mut stopped = worker.stopped.clone();
-    let client = Rc::new(client);
-    let service = service_fn(|request| {
-        let (client, worker) = (Rc::clone(&client), Rc::clone(&worker));
-        async move { Ok::<_, Infallible>(exchange(request, &client, &worker).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(worker.state.keep_alive_timeout)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    // Errors of a client's connection are its own; every exchange on it has its record.
-    tokio::select! {
-        // First the connection: what it has read already is still answered.
-        biased;
-        _ = connection.as_mut() => {}
-        () = stopped.reached(Phase::Draining) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+/// A client's connection, as its exchanges see it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) client: Rc<Client>,
+    pub(super) worker: Rc<Worker>,
+    pub(super) kind: LinkKind,
+}
+
+/// What an exchange has to do with its connection.
+#[derive(Debug)]
+pub(super) enum LinkKind {
+    /// It has the connection to itself.
+    Http1 { hop: Rc<Hop>, switched: Rc<RefCell<Option<Switched>>> },
+    /// It is one of many.
+    Http2 { seats: Rc<Seats> },
+}
+
+/// An exchange that is under way on its connection, until it is dropped.
+#[derive(Debug)]
+pub(super) enum UnderWay {
+    Http1(Rc<Hop>),
+    Http2(Seat),
+}
+
+impl UnderWay {
+    /// Whether it waits for its client.
+    pub(super) fn waits(&self, waits: bool) {
+        // Over HTTP/1 it shows on the connection.
+        if let Self::Http2(seat) = self {
+            seat.waits(waits);
         }
     }
 }
 
-/// One request and its response: decide, pick, forward; the record ends with the response's body.
-async fn exchange(
-    request: Request<Incoming>,
-    client: &Rc<Client>,
-    worker: &Rc<Worker>,
-) -> Response<AnyBody> {
-    let path = request.uri().path();
-    let mut record = Record::exchange(client, request.method(), path, worker.stopped.clone());
-    let Some(host) = host_of(&request) else {
-        return refusal(Outcome::BadRequest, record);
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Self::Http1(hop) = self {
+            hop.ends();
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn http1(
+        client: &Rc<Client>,
+        worker: &Rc<Worker>,
+        hop: &Rc<Hop>,
+        switched: &Rc<RefCell<Option<Switched>>>,
+    ) -> Self {
+        let kind = LinkKind::Http1 { hop: Rc::clone(hop), switched: Rc::clone(switched) };
+        Self { client: Rc::clone(client), worker: Rc::clone(worker), kind }
+    }
+
+    pub(super) fn http2(client: &Rc<Client>, worker: &Rc<Worker>, seats: &Rc<Seats>) -> Self {
+        let kind = LinkKind::Http2 { seats: Rc::clone(seats) };
+        Self { client: Rc::clone(client), worker: Rc::clone(worker), kind }
+    }
+
+    /// Takes the reason why the present request is refused.
+    pub(super) fn take_fault(&self) -> Option<Fault> {
+        match &self.kind {
+            LinkKind::Http1 { hop, .. } => hop.take_fault(),
+            LinkKind::Http2 { .. } => None,
+        }
+    }
+
+    pub(super) fn begin(&self) -> UnderWay {
+        match &self.kind {
+            LinkKind::Http1 { hop, .. } => UnderWay::Http1(Rc::clone(hop)),
+            LinkKind::Http2 { seats } => UnderWay::Http2(seats.take()),
+        }
+    }
+}
+
+/// One request and its response: check, decide, pick, forward; the record ends with the response's
+/// body.
+pub(super) async fn exchange(request: Request<Incoming>, link: &Link) -> Response<AnyBody> {
+    let (client, worker) = (&*link.client, &link.worker);
+    let mut record = Record::exchange(client, &request, worker.stopped.clone());
+    let replier = Replier::to(&request, link);
+    let Checked { host, mut request } = match check::request(request, link) {
+        Ok(checked) => checked,
+        Err(refusal) => return replier.refuse(&refusal, record),
     };
     record.host(&host);
-    if request.method() == Method::CONNECT {
-        return refusal(Outcome::BadRequest, record);
+    if *request.method() == Method::OPTIONS || *request.method() == Method::TRACE {
+        match check::forwards(&mut request) {
+            Ok(true) => {}
+            Ok(false) => return replier.options(record),
+            Err(refusal) => return replier.refuse(&refusal, record),
+        }
     }
-    let Some(request) = forward::prepare(request) else {
-        return refusal(Outcome::BadRequest, record);
-    };
     let Some(rule) = decide::request(&host, client, &worker.state) else {
-        return forward::to_origin(request, client, record, worker).await;
+        return forward::to_origin(request, link, replier, record).await;
     };
     record.rule(rule);
     let Some((backend, lease)) = pick::backend(&worker.state, Scheme::Http) else {
-        return refusal(Outcome::NoBackend, record);
+        return replier.refuse(&Refusal::of(Outcome::NoBackend), record);
     };
     record.target(&backend.name);
-    forward::to_backend(request, backend, lease, record, worker).await
+    record.lease(lease);
+    forward::to_backend(request, &host, backend, link, replier, record).await
 }
-
-/// The host of a request, by the rule that its connection was judged by.
-fn host_of<B>(request: &Request<B>) -> Option<HostName> {
-    let fields = request.headers().get_all(header::HOST).iter();
-    sniff::host_of(request.uri(), fields.map(HeaderValue::as_bytes))
-}
-
-#[cfg(test)]
-mod tests;

@@ -9,11 +9,12 @@ use super::{
     decide::{self, Way},
     dns_tcp,
     finish::Record,
-    origin, passthrough, peek,
-    serve::{self, Client},
+    http1, http2, origin, passthrough,
+    peek::{self, Spoken},
+    serve::Client,
     worker::Worker,
 };
-use crate::net::{Prefixed, reset};
+use crate::net::reset;
 
 /// A connection that came through a slot: a program wanted to go elsewhere.
 pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
@@ -27,11 +28,16 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
     let Ok(peeked) = peek::peek(stream, &arrival, &worker).await else {
         return record.client_aborted();
     };
-    match decide::connection(&peeked.verdict, &arrival, &worker.state) {
+    match decide::connection(&peeked, &arrival, &worker.state) {
         Way::Serve { host } => {
             record.replaced_by_exchanges();
-            let stream = Prefixed::new(peeked.prefix, peeked.stream);
-            serve::http1(stream, Client::transparent(arrival, host), worker).await;
+            let client = Client::transparent(arrival, Some(host));
+            http1::serve(peeked.stream, peeked.prefix, client, worker).await;
+        }
+        Way::ServeHttp2 { host } => {
+            record.replaced_by_exchanges();
+            let client = Client::transparent(arrival, host);
+            http2::serve(peeked.stream, peeked.prefix.freeze(), client, worker).await;
         }
         Way::Backend { host, rule } => {
             record.host(&host);
@@ -45,5 +51,12 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
 /// A connection to the explicit door: the client knows it speaks to a proxy.
 pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
     let Ok(client) = stream.peer_addr() else { return };
-    serve::http1(stream, Client::explicit(client), worker).await;
+    let client = Client::explicit(client);
+    match peek::http(stream, &worker).await {
+        Some(Spoken::Http1(stream, seen)) => http1::serve(stream, seen, client, worker).await,
+        Some(Spoken::Http2(stream, seen)) => {
+            http2::serve(stream, seen.freeze(), client, worker).await
+        }
+        None => {}
+    }
 }

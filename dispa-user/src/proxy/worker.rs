@@ -108,7 +108,13 @@ impl WorkerStart {
     async fn serve(self) -> io::Result<()> {
         let tasks = Tasks::default();
         let worker = Rc::new(Worker {
-            connections: Connections::new(mark(&self.state), tasks.clone()),
+            connections: Connections::new(
+                self.state.http.clone(),
+                self.state.upstream,
+                self.state.workers,
+                mark(&self.state),
+                tasks.clone(),
+            ),
             state: Arc::clone(&self.state),
             tasks,
             stopped: self.stopped.clone(),

@@ -7,6 +7,7 @@ mod http2;
 mod tls;
 
 pub use http1::{Http1Head, host_of};
+pub use http2::http2_host;
 pub use tls::{ClientHello, ProtocolNames};
 
 /// Bytes of the longest beginning that is waited for: a request's head, or a `ClientHello` with

@@ -160,6 +160,16 @@ impl Interception {
         }
     }
 
+    /// Whether `address` is that of any intercepted domain. Looks at every name, unless only such
+    /// addresses are redirected anyway.
+    #[must_use]
+    pub fn is_learned(&self, address: IpAddr) -> bool {
+        match self.scope {
+            Scope::All => !self.names_of(address, Instant::now()).is_empty(),
+            Scope::Learned => true,
+        }
+    }
+
     /// Marks a socket of the daemon, on its way to backend number `backend` (0: to none).
     pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> Result<(), KernelError> {
         self.own_sockets.mark(socket, backend)

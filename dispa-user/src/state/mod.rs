@@ -12,7 +12,11 @@ use std::{
 
 pub use interception::{Interception, LearnError, Report};
 
-use crate::{config::Config, rules::Rules, upstream::Pool};
+use crate::{
+    config::{Config, Http, UpstreamConnections},
+    rules::Rules,
+    upstream::BackendPool,
+};
 
 /// Shared by every worker, never changed once it is there; what moves inside it has its own lock.
 #[derive(Debug)]
@@ -20,7 +24,13 @@ pub struct State {
     /// Which hosts are intercepted.
     pub rules: Rules,
     /// Where they go.
-    pub pool: Pool,
+    pub pool: BackendPool,
+    /// How HTTP is spoken.
+    pub http: Http,
+    /// How many connections there may be to the backends.
+    pub upstream: UpstreamConnections,
+    /// How many share them.
+    pub workers: usize,
     /// Longest time to the beginning of a response.
     pub request_timeout: Duration,
     /// Longest time between two requests of one client connection.
@@ -36,7 +46,14 @@ impl State {
     pub fn new(config: &Config, interception: Option<Interception>) -> Arc<Self> {
         Arc::new(Self {
             rules: config.rules.clone(),
-            pool: Pool::new(&config.targets, config.balancing),
+            pool: BackendPool::new(
+                &config.targets,
+                config.balancing,
+                config.http.first_byte_timeout,
+            ),
+            http: config.http.clone(),
+            upstream: config.connections,
+            workers: config.server.workers.get(),
             request_timeout: config.server.request_timeout,
             keep_alive_timeout: config.server.keep_alive_timeout,
             interception,

@@ -23,6 +23,8 @@ pub enum Outcome {
     OriginFailed,
     /// A configured time limit passed (504 where a status can still be sent).
     Timeout,
+    /// The client did not go on with its request in time (408 where a status can still be sent).
+    ClientTimeout,
     /// The client went away before its answer was complete.
     ClientAborted,
     /// The daemon stopped before the exchange was complete.
@@ -46,6 +48,7 @@ impl Outcome {
             Self::OriginUnreachable => "origin_unreachable",
             Self::OriginFailed => "origin_failed",
             Self::Timeout => "timeout",
+            Self::ClientTimeout => "client_timeout",
             Self::ClientAborted => "client_aborted",
             Self::Stopped => "stopped",
             Self::Internal => "internal",

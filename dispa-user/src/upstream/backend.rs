@@ -1,10 +1,12 @@
 //! The backends of a configuration and the order they are used in.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::HeaderValue;
 
 use crate::{
     balance::{Algorithm, Balancer, Lease},
-    config::{Scheme, Target},
+    config::{HostField, Protocol, Scheme, Target},
     types::HostName,
 };
 
@@ -17,8 +19,14 @@ pub struct Backend {
     pub name: Arc<str>,
     /// What it speaks.
     pub scheme: Scheme,
+    /// Which HTTP it speaks.
+    pub protocol: Protocol,
     /// A name or an address.
     pub host: HostName,
+    /// The address, where `host` is one.
+    pub address: Option<IpAddr>,
+    /// The Host it is told; none if it is the client's.
+    pub host_field: Option<HeaderValue>,
     /// TCP port.
     pub port: u16,
     /// Longest time to the beginning of its response.
@@ -33,11 +41,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The pool of all configured targets.
+    /// The pool of all configured targets, which have `timeout` unless they say otherwise.
     #[must_use]
-    pub fn new(targets: &[Target], algorithm: Algorithm) -> Self {
+    pub fn new(targets: &[Target], algorithm: Algorithm, timeout: Duration) -> Self {
         let weights: Vec<u32> = targets.iter().map(|target| target.weight).collect();
-        let backends = (1..).zip(targets).map(|(number, target)| Backend::new(number, target));
+        let backends =
+            (1..).zip(targets).map(|(number, target)| Backend::new(number, target, timeout));
         let balancer = Arc::new(Balancer::new(algorithm, &weights));
         Self { backends: backends.collect(), balancer }
     }
@@ -58,14 +67,21 @@ impl Pool {
 }
 
 impl Backend {
-    fn new(number: u32, target: &Target) -> Self {
+    fn new(number: u32, target: &Target, timeout: Duration) -> Self {
+        let host_field = match target.host {
+            HostField::Keep => None,
+            HostField::Target => HeaderValue::from_str(&target.authority.to_string()).ok(),
+        };
         Self {
             number,
             name: Arc::clone(&target.name),
             scheme: target.scheme,
+            protocol: target.protocol,
             host: target.authority.host.clone(),
+            address: target.authority.host.ip(),
+            host_field,
             port: target.authority.port,
-            timeout: target.timeout.unwrap_or(Duration::from_secs(30)),
+            timeout: target.timeout.unwrap_or(timeout),
         }
     }
 }

@@ -1,8 +1,6 @@
-//! One worker's HTTP/1.1 connections to the backends, kept open between requests.
+//! Sending requests to the backends, over connections that are kept.
 
 use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
     fmt, io,
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
@@ -10,177 +8,267 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
-};
-use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Instant};
+use http::{Method, Request, Response, Version, header::EXPECT};
+use hyper::{body::Incoming, client::conn::TrySendError};
+use tokio::net::TcpStream;
 
 use super::{
-    Backend, PooledBody, UpstreamError,
-    request_body::{Progress, RequestBody},
+    Backend, Interim, ResponseBody, UpstreamError,
+    go_ahead::GoAhead,
+    http1::Http1Connection,
+    http2::Http2Connection,
+    pool::{Grant, Pool, PoolLimits, Shared},
+    request_body::{BodyState, Progress, RequestBody},
 };
 use crate::{
+    config::{Http, Protocol, UpstreamConnections},
     life::Tasks,
     net::{DialError, dial},
     types::HostName,
 };
 
-/// Longest wait for a connection to one address.
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// An idle connection is used up to this age: shorter than the idle timeouts of common servers
-/// (nginx 75 s, Apache 5 s to 60 s), so that most are closed here first.
-const IDLE_LIMIT: Duration = Duration::from_secs(50);
-
-/// Idle connections kept for one backend by one worker.
-const MOST_IDLE: usize = 128;
-
 /// Prepares a socket that leads to the backend of this number, before it connects.
 pub type Mark = Rc<dyn Fn(BorrowedFd<'_>, u32) -> io::Result<()>>;
 
-/// The connections of one worker. Idle ones are used last in, first out.
+/// The connections of one worker.
 pub struct Connections {
-    idle: RefCell<HashMap<u32, Vec<Idle>>>,
-    /// None is kept any more.
-    closing: Cell<bool>,
+    pool: Rc<Pool>,
+    http: Http,
     mark: Mark,
     tasks: Tasks,
 }
 
-struct Idle {
-    sender: SendRequest<RequestBody>,
-    since: Instant,
+/// A request as a client sent it, and what its sender wants beyond its response.
+pub struct Outgoing {
+    /// In the form that the server takes.
+    pub request: Request<Incoming>,
+    /// Who is told of interim responses.
+    pub interim: Option<Interim>,
+    /// Longest time to the beginning of its response, after the last of its body was sent.
+    pub limit: Duration,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("request", &self.request).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let idle: usize = self.idle.borrow().values().map(Vec::len).sum();
-        f.debug_struct("Connections").field("idle", &idle).finish_non_exhaustive()
+        f.debug_struct("Connections").field("idle", &self.pool.idle()).finish_non_exhaustive()
     }
 }
 
 impl Connections {
-    /// No connections yet; those to come run on `tasks`, their sockets prepared by `mark`.
+    /// No connections yet; those to come run on `tasks`, their sockets prepared by `mark`. This
+    /// worker is one of `workers`, who share what `limits` allow.
     #[must_use]
-    pub fn new(mark: Mark, tasks: Tasks) -> Rc<Self> {
-        Rc::new(Self { idle: RefCell::default(), closing: Cell::new(false), mark, tasks })
+    pub fn new(
+        http: Http,
+        limits: UpstreamConnections,
+        workers: usize,
+        mark: Mark,
+        tasks: Tasks,
+    ) -> Rc<Self> {
+        let share = |all: usize| all.div_ceil(workers.max(1));
+        let pool = Pool::new(PoolLimits {
+            total: share(limits.max),
+            each: share(limits.max_per_target),
+            idle: limits.max_idle_per_target.div_ceil(workers.max(1)),
+            idle_for: limits.idle_timeout,
+        });
+        Rc::new(Self { pool, http, mark, tasks })
     }
 
-    /// Sends `request` to `backend` and waits for the head of its response, for as long as the
-    /// backend's timeout and `limit` allow after the last of its body was sent.
+    /// Sends a request to `backend` and waits for the head of its response, for as long as the
+    /// backend's timeout and the request's limit allow after the last of its body was sent.
     pub async fn send(
         self: &Rc<Self>,
         backend: &Backend,
-        request: Request<Incoming>,
-        limit: Duration,
-    ) -> Result<Response<PooledBody>, UpstreamError> {
-        let progress = Progress::begin();
-        let request = request.map(|body| RequestBody::new(body, &progress));
-        progress.within(limit.min(backend.timeout), self.exchange(backend, request)).await
+        outgoing: Outgoing,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let limit = outgoing.limit.min(backend.timeout);
+        let (sending, progress) = self.sending(outgoing);
+        let exchange = async {
+            match backend.protocol {
+                Protocol::Http1 => self.over_http1(backend, sending, &progress).await,
+                Protocol::Http2 => self.over_http2(backend, sending).await,
+            }
+        };
+        progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
     }
 
-    /// Sends `request` to `address`, which is no backend, on a connection for this request alone.
+    /// Sends a request to `address`, which is no backend, on a connection for this request alone,
+    /// in the protocol that the client speaks.
     pub async fn send_once(
-        &self,
+        self: &Rc<Self>,
         address: SocketAddr,
-        request: Request<Incoming>,
-        limit: Duration,
-    ) -> Result<Response<PooledBody>, UpstreamError> {
-        let progress = Progress::begin();
-        let request = request.map(|body| RequestBody::new(body, &progress));
+        outgoing: Outgoing,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let limit = outgoing.limit;
+        let (sending, progress) = self.sending(outgoing);
         let exchange = async {
-            let mut sender = self.handshake(self.dial(address, 0).await?).await?;
-            let response = sender.send_request(request).await?;
-            Ok(response.map(PooledBody::unpooled))
+            let stream = self.dial(address, 0).await?;
+            if sending.request.version() == Version::HTTP_2 {
+                let connection =
+                    Http2Connection::begin(stream, &self.http, None, &self.tasks).await?;
+                return self.on_stream_alone(connection, sending.request).await;
+            }
+            let connection = Http1Connection::begin(stream, self.http.heads, None).await?;
+            self.on(connection, sending, &progress).await.map_err(|error| error.into_error().into())
         };
-        progress.within(limit, exchange).await
+        progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
+    }
+
+    fn sending(&self, outgoing: Outgoing) -> (Sending, Progress) {
+        let Outgoing { request, interim, .. } = outgoing;
+        let progress = Progress::begin(request.body());
+        let mut request =
+            request.map(|body| RequestBody::new(body, &progress, self.http.body_timeout));
+        let waits = progress.state() == BodyState::Open && request.headers().contains_key(EXPECT);
+        let go_ahead = waits.then(|| GoAhead::expect(&self.tasks));
+        if let Some(go_ahead) = &go_ahead {
+            request.body_mut().wait_for(Rc::clone(go_ahead));
+        }
+        (Sending { request, interim, go_ahead }, progress)
     }
 
     /// A kept connection may turn out closed by the backend just as it is used. As long as nothing
     /// of the request was written the next one is tried; a request that may be sent twice is then
     /// sent once more, on a new one (RFC 9112 section 9.3.1).
-    async fn exchange(
+    async fn over_http1(
         self: &Rc<Self>,
         backend: &Backend,
-        mut request: Request<RequestBody>,
-    ) -> Result<Response<PooledBody>, UpstreamError> {
-        while let Some(mut sender) = self.take_idle(backend.number) {
-            let copy = repeatable(&request);
-            let mut failure = match sender.try_send_request(request).await {
-                Ok(response) => return Ok(self.pooled(backend.number, sender, response)),
+        mut sending: Sending,
+        progress: &Progress,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let mut again = true;
+        loop {
+            let slot = match self.pool.connection(backend.number).await? {
+                Grant::Look => continue,
+                Grant::Slot(slot) => slot,
+                Grant::Idle(connection) => {
+                    let copy = repeatable(&sending.request).filter(|_| again);
+                    let (interim, go_ahead) = (sending.interim.clone(), sending.go_ahead.clone());
+                    let mut failure = match self.on(connection, sending, progress).await {
+                        Ok(response) => return Ok(response),
+                        Err(failure) => failure,
+                    };
+                    let request = if let Some(unsent) = failure.take_message() {
+                        unsent
+                    } else {
+                        again = false;
+                        // The others are as old as this one.
+                        self.pool.close_idle_of(backend.number);
+                        let copy = copy.filter(|_| !is_answer(failure.error()));
+                        copy.ok_or_else(|| failure.into_error())?
+                    };
+                    sending = Sending { request, interim, go_ahead };
+                    continue;
+                }
+            };
+            let stream = self.dial_backend(backend).await?;
+            let connection = Http1Connection::begin(stream, self.http.heads, Some(slot)).await?;
+            return self
+                .on(connection, sending, progress)
+                .await
+                .map_err(|error| error.into_error().into());
+        }
+    }
+
+    async fn on(
+        self: &Rc<Self>,
+        mut connection: Box<Http1Connection>,
+        sending: Sending,
+        progress: &Progress,
+    ) -> Result<Response<ResponseBody>, TrySendError<Request<RequestBody>>> {
+        let Sending { request, interim, go_ahead } = sending;
+        let response = connection.exchange(request, interim, go_ahead).await?;
+        let limit = self.http.body_timeout;
+        Ok(response.map(|body| {
+            if response_is_early(progress) {
+                connection.release(&self.tasks);
+                return ResponseBody::alone(body, limit);
+            }
+            ResponseBody::http1(body, connection, Rc::clone(self), limit)
+        }))
+    }
+
+    async fn over_http2(
+        self: &Rc<Self>,
+        backend: &Backend,
+        sending: Sending,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let mut request = sending.request;
+        let mut again = true;
+        loop {
+            let (mut connection, stream) = match self.pool.stream(backend.number).await? {
+                Shared::Stream(connection, stream) => (connection, stream),
+                Shared::Slot(mut opening) => {
+                    let tcp = self.dial_backend(backend).await?;
+                    let slot = opening.take_slot();
+                    opening
+                        .opened(Http2Connection::begin(tcp, &self.http, slot, &self.tasks).await?);
+                    continue;
+                }
+            };
+            let copy = repeatable(&request).filter(|_| again);
+            let connects = *request.method() == Method::CONNECT;
+            if connects && !connection.takes_extended_connect() {
+                return Err(UpstreamError::NoUpgrade);
+            }
+            let mut failure = match connection.exchange(request).await {
+                Ok(mut response) => {
+                    let upgrade = connects.then(|| hyper::upgrade::on(&mut response));
+                    let limit = self.http.body_timeout;
+                    return Ok(
+                        response.map(|body| ResponseBody::http2(body, stream, upgrade, limit))
+                    );
+                }
                 Err(failure) => failure,
             };
-            if let Some(unsent) = failure.take_message() {
-                request = unsent;
-                continue;
-            }
-            let error = failure.into_error();
-            // An answer that is no HTTP would be none the second time.
-            request = copy.filter(|_| !error.is_parse()).ok_or(error)?;
-            break;
+            again = false;
+            request = match failure.take_message() {
+                Some(unsent) => unsent,
+                None => copy.ok_or_else(|| failure.into_error())?,
+            };
         }
-        let mut sender = self.connect(backend).await?;
-        let response = sender.send_request(request).await?;
-        Ok(self.pooled(backend.number, sender, response))
     }
 
-    fn pooled(
-        self: &Rc<Self>,
-        backend: u32,
-        sender: SendRequest<RequestBody>,
-        response: Response<Incoming>,
-    ) -> Response<PooledBody> {
-        response.map(|body| PooledBody::new(body, Rc::clone(self), backend, sender))
+    async fn on_stream_alone(
+        &self,
+        mut connection: Http2Connection,
+        request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let response = connection.exchange(request).await.map_err(TrySendError::into_error)?;
+        Ok(response.map(|body| ResponseBody::alone(body, self.http.body_timeout)))
     }
 
-    /// Takes the youngest idle connection that is ready.
-    fn take_idle(&self, backend: u32) -> Option<SendRequest<RequestBody>> {
-        let mut idle = self.idle.borrow_mut();
-        let connections = idle.get_mut(&backend)?;
-        connections.retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIMIT);
-        let ready = connections.iter().rposition(|idle| idle.sender.is_ready())?;
-        Some(connections.remove(ready).sender)
-    }
-
-    /// Keeps a connection whose exchange is over, unless it is time to close them.
-    pub(super) fn put_idle(&self, backend: u32, sender: SendRequest<RequestBody>) {
-        if self.closing.get() || sender.is_closed() {
-            return;
+    /// Takes a connection back that a response was read from.
+    pub(super) fn put_back(&self, mut connection: Box<Http1Connection>) {
+        if connection.is_clean() {
+            connection.since = tokio::time::Instant::now();
+            self.pool.put_back(connection);
         }
-        let mut idle = self.idle.borrow_mut();
-        let connections = idle.entry(backend).or_default();
-        if connections.len() >= MOST_IDLE {
-            connections.remove(0);
-        }
-        connections.push(Idle { sender, since: Instant::now() });
     }
 
     /// Closes the connections that have been idle for too long.
     pub fn sweep(&self) {
-        for connections in self.idle.borrow_mut().values_mut() {
-            connections
-                .retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() < IDLE_LIMIT);
-        }
+        self.pool.sweep();
     }
 
     /// Closes every idle connection, and from now on each at the end of its exchange.
     pub fn close_idle(&self) {
-        self.closing.set(true);
-        self.idle.borrow_mut().clear();
-    }
-
-    async fn connect(
-        self: &Rc<Self>,
-        backend: &Backend,
-    ) -> Result<SendRequest<RequestBody>, UpstreamError> {
-        self.handshake(self.dial_backend(backend).await?).await
+        self.pool.close_idle();
     }
 
     /// Connects to `backend`, to one after the other of its addresses.
     pub async fn dial_backend(&self, backend: &Backend) -> Result<TcpStream, UpstreamError> {
+        if let Some(ip) = backend.address {
+            let address = SocketAddr::new(ip, backend.port);
+            return Ok(self.dial(address, backend.number).await?);
+        }
         let mut last = None;
         for address in resolve(&backend.host, backend.port).await? {
             match self.dial(address, backend.number).await {
@@ -191,18 +279,6 @@ impl Connections {
         Err(last.map_or_else(|| no_address(&backend.host), UpstreamError::Unreachable))
     }
 
-    async fn handshake(
-        &self,
-        stream: TcpStream,
-    ) -> Result<SendRequest<RequestBody>, UpstreamError> {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        self.tasks.spawn(async move {
-            // Its errors reach whoever waits for the response.
-            let _ = connection.with_upgrades().await;
-        });
-        Ok(sender)
-    }
-
     /// Marks a socket, not yet connected, on the way to backend number `backend` (0: to none).
     pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> io::Result<()> {
         (self.mark)(socket, backend)
@@ -210,8 +286,38 @@ impl Connections {
 
     /// Connects to `address`, on the way to backend number `backend` (0: to none).
     pub async fn dial(&self, address: SocketAddr, backend: u32) -> Result<TcpStream, DialError> {
-        dial(address, CONNECT_LIMIT, |socket| self.mark(socket, backend)).await
+        dial(address, self.http.connect_timeout, |socket| self.mark(socket, backend)).await
     }
+}
+
+/// A request on its way.
+struct Sending {
+    request: Request<RequestBody>,
+    interim: Option<Interim>,
+    go_ahead: Option<Rc<GoAhead>>,
+}
+
+/// Whether a response came before all of its request was sent: the rest must not wait for the client
+/// to read it, and its connection is not used again.
+fn response_is_early(progress: &Progress) -> bool {
+    progress.state() != BodyState::Ended
+}
+
+/// Whose fault it is where a request broke off in its body.
+fn blame(error: UpstreamError, progress: &Progress) -> UpstreamError {
+    match progress.state() {
+        BodyState::Broken => UpstreamError::RequestBroken,
+        BodyState::Stalled => UpstreamError::RequestStalled,
+        BodyState::Open | BodyState::Ended => error,
+    }
+}
+
+/// Whether the backend said something, though nothing that makes sense: it would not the second
+/// time.
+fn is_answer(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    error.is_parse() || source.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
 }
 
 /// A copy of `request` if it may be sent twice: it asks for no change (RFC 9110 section 9.2.1), and

@@ -21,6 +21,18 @@ pub enum UpstreamError {
     /// The connection broke, or what came was no HTTP.
     #[error("no valid response: {0}")]
     Failed(#[from] hyper::Error),
+    /// The client broke off the body of its request, or sent what is no body.
+    #[error("the request broke off")]
+    RequestBroken,
+    /// The client sent no more of the body of its request.
+    #[error("the request did not go on")]
+    RequestStalled,
+    /// There are as many connections as there may be, and as many who wait for one.
+    #[error("too many wait for a connection")]
+    Busy,
+    /// The backend takes no WebSocket on a stream (RFC 8441 section 3).
+    #[error("the backend takes no other protocol on a stream of HTTP/2")]
+    NoUpgrade,
     /// Nothing came in time.
     #[error("no response within {0:?}")]
     TimedOut(Duration),

@@ -1,11 +1,11 @@
-//! A request's body on its way to a server, and the limit that runs from its last move.
+//! A request's body on its way to a server, and the limits that run from its last move.
 
 use std::{
     cell::Cell,
     future::Future,
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,20 +14,45 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::UpstreamError;
+use super::{UpstreamError, go_ahead::GoAhead, stall::Stall};
 
-/// When a request's body last moved; clones tell the same moment.
+/// What became of a request's body so far; clones tell the same.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(Rc<Cell<Instant>>);
+pub(super) struct Progress(Rc<Moves>);
+
+#[derive(Debug)]
+struct Moves {
+    last: Cell<Instant>,
+    state: Cell<BodyState>,
+}
+
+/// How far a request's body has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyState {
+    /// More is to come.
+    Open,
+    /// The server has been given all of it.
+    Ended,
+    /// The client broke it off, or sent what is no body.
+    Broken,
+    /// The client sent nothing for too long.
+    Stalled,
+}
 
 impl Progress {
-    /// The request is about to be sent.
-    pub(super) fn begin() -> Self {
-        Self(Rc::new(Cell::new(Instant::now())))
+    /// A request with such a body is about to be sent.
+    pub(super) fn begin(body: &impl Body) -> Self {
+        let state = if body.is_end_stream() { BodyState::Ended } else { BodyState::Open };
+        Self(Rc::new(Moves { last: Cell::new(Instant::now()), state: Cell::new(state) }))
     }
 
-    fn note(&self) {
-        self.0.set(Instant::now());
+    pub(super) fn state(&self) -> BodyState {
+        self.0.state.get()
+    }
+
+    fn note(&self, state: BodyState) {
+        self.0.last.set(Instant::now());
+        self.0.state.set(state);
     }
 
     /// Waits for `exchange` until nothing has moved for `limit`: an upload takes as long as it
@@ -39,10 +64,10 @@ impl Progress {
     ) -> Result<T, UpstreamError> {
         let mut exchange = pin!(exchange);
         loop {
-            let last = self.0.get();
+            let last = self.0.last.get();
             match timeout_at(last + limit, exchange.as_mut()).await {
                 Ok(ended) => return ended,
-                Err(_) if self.0.get() > last => {}
+                Err(_) if self.0.last.get() > last => {}
                 Err(_) => return Err(UpstreamError::TimedOut(limit)),
             }
         }
@@ -54,34 +79,74 @@ impl Progress {
 pub(super) struct RequestBody {
     inner: Option<Incoming>,
     progress: Progress,
+    stall: Stall,
+    go_ahead: Option<Rc<GoAhead>>,
+}
+
+/// Why a request's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestBodyError {
+    /// The client broke it off.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// The client sent nothing for too long.
+    #[error("the client sent no more of its body")]
+    Stalled,
 }
 
 impl RequestBody {
-    /// `inner`, whose moves are noted in `progress`.
-    pub(super) fn new(inner: Incoming, progress: &Progress) -> Self {
-        Self { inner: Some(inner), progress: progress.clone() }
+    /// `inner`, whose moves are noted in `progress`, and which may stand still for `limit`.
+    pub(super) fn new(inner: Incoming, progress: &Progress, limit: Duration) -> Self {
+        let stall = Stall::new(limit);
+        Self { inner: Some(inner), progress: progress.clone(), stall, go_ahead: None }
+    }
+
+    /// Nothing is sent before `go_ahead` is given.
+    pub(super) fn wait_for(&mut self, go_ahead: Rc<GoAhead>) {
+        self.go_ahead = Some(go_ahead);
     }
 
     /// Another one like it; only nothing can be had twice.
     pub(super) fn copy(&self) -> Option<Self> {
-        self.is_end_stream().then(|| Self { inner: None, progress: self.progress.clone() })
+        self.is_end_stream().then(|| Self {
+            inner: None,
+            progress: self.progress.clone(),
+            stall: Stall::new(Duration::ZERO),
+            go_ahead: None,
+        })
+    }
+
+    fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<RequestBodyError> {
+        ready!(self.stall.poll_over(context));
+        self.progress.note(BodyState::Stalled);
+        Poll::Ready(RequestBodyError::Stalled)
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
-        let frame = Pin::new(inner).poll_frame(context);
-        if frame.is_ready() {
-            self.progress.note();
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = &mut *self;
+        if let Some(go_ahead) = &this.go_ahead {
+            ready!(go_ahead.poll_given(context));
+            this.go_ahead = None;
         }
-        frame
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(context) else {
+            return this.poll_stalled(context).map(|stalled| Some(Err(stalled)));
+        };
+        this.stall.moved();
+        this.progress.note(match &frame {
+            Some(Err(_)) => BodyState::Broken,
+            Some(Ok(_)) if !inner.is_end_stream() => BodyState::Open,
+            Some(Ok(_)) | None => BodyState::Ended,
+        });
+        Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {

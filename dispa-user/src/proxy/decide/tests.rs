@@ -36,7 +36,7 @@ fn arrival() -> Arrival {
 fn the_name_a_connection_was_made_for_keeps_its_rule_when_its_address_is_forgotten() {
     let state = state();
     let name = |text| HostName::parse(text).expect("a name");
-    let client = Client::transparent(arrival(), name("a.test"));
+    let client = Client::transparent(arrival(), Some(name("a.test")));
     assert!(request(&name("a.test"), &client, &state).is_some());
     assert!(request(&name("b.test"), &client, &state).is_none());
     assert!(request(&name("c.test"), &client, &state).is_none());

@@ -2,11 +2,12 @@
 
 use std::{
     fmt,
+    rc::Rc,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
-use http::Method;
+use http::Request;
 use http_body_util::{BodyExt as _, Empty, Full};
 use tracing::{Event, Subscriber, field::Field, subscriber::DefaultGuard};
 use tracing_subscriber::{
@@ -15,7 +16,10 @@ use tracing_subscriber::{
 };
 
 use super::{Record, Recorded};
-use crate::{life::stop_signal, proxy::serve::Client};
+use crate::{
+    life::stop_signal,
+    proxy::serve::{Client, UnderWay},
+};
 
 /// The outcomes that are logged on the threads which collect them here.
 #[derive(Clone, Debug, Default)]
@@ -50,15 +54,19 @@ impl tracing::field::Visit for Outcomes {
 fn record() -> Record {
     let (_, stopped) = stop_signal();
     let address = "127.0.0.1:40000".parse().expect("an address");
-    Record::exchange(&Client::explicit(address), &Method::GET, "/", stopped)
+    Record::exchange(&Client::explicit(address), &Request::new(()), stopped)
+}
+
+fn under_way() -> UnderWay {
+    UnderWay::Http1(Rc::default())
 }
 
 #[test]
 fn a_body_that_is_at_its_end_arrives_unasked() {
     let outcomes = Outcomes::default();
     let _collecting = outcomes.collect();
-    drop(Recorded::new(Empty::<Bytes>::new(), record()));
-    drop(Recorded::new(Full::new(Bytes::new()), record()));
+    drop(Recorded::new(Empty::<Bytes>::new(), record(), under_way()));
+    drop(Recorded::new(Full::new(Bytes::new()), record(), under_way()));
     assert_eq!(outcomes.take(), ["ok", "ok"]);
 }
 
@@ -66,7 +74,7 @@ fn a_body_that_is_at_its_end_arrives_unasked() {
 async fn a_body_of_known_length_has_arrived_with_its_last_byte() {
     let outcomes = Outcomes::default();
     let _collecting = outcomes.collect();
-    let mut body = Recorded::new(Full::new(Bytes::from_static(b"text")), record());
+    let mut body = Recorded::new(Full::new(Bytes::from_static(b"text")), record(), under_way());
     assert!(body.frame().await.is_some());
     drop(body);
     assert_eq!(outcomes.take(), ["ok"]);

@@ -16,10 +16,10 @@ use tokio::{
 };
 
 use crate::{
-    config::Scheme,
+    config::{Config, Overrides, Protocol, Scheme},
     life::Tasks,
     types::HostName,
-    upstream::{Backend, Connections, UpstreamError},
+    upstream::{Backend, Connections, Outgoing, UpstreamError},
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -46,7 +46,13 @@ async fn request(head: &str) -> (Request<Incoming>, DuplexStream) {
 }
 
 fn connections() -> Rc<Connections> {
-    Connections::new(Rc::new(|_, _| Ok(())), Tasks::default())
+    let config = Config::parse("", "c.toml", &Overrides::default()).expect("valid");
+    let mark = Rc::new(|_: std::os::fd::BorrowedFd<'_>, _| Ok(()));
+    Connections::new(config.http, config.connections, 1, mark, Tasks::default())
+}
+
+fn outgoing(request: Request<Incoming>) -> Outgoing {
+    Outgoing { request, interim: None, limit: LIMIT }
 }
 
 async fn listen() -> (TcpListener, Backend) {
@@ -56,7 +62,10 @@ async fn listen() -> (TcpListener, Backend) {
         number: 1,
         name: "one".into(),
         scheme: Scheme::Http,
+        protocol: Protocol::Http1,
         host: HostName::parse("127.0.0.1").expect("an address"),
+        address: None,
+        host_field: None,
         port: address.port(),
         timeout: LIMIT,
     };
@@ -97,9 +106,9 @@ async fn upload(length: usize, given: usize) -> [Result<StatusCode, UpstreamErro
         let (request, mut client) = request(&head).await;
         let send = async {
             if once {
-                connections.send_once(address, request, LIMIT).await
+                connections.send_once(address, outgoing(request)).await
             } else {
-                connections.send(&backend, request, LIMIT).await
+                connections.send(&backend, outgoing(request)).await
             }
         };
         let serve = async {
@@ -160,9 +169,9 @@ async fn on_a_stale_connection(
     };
     let send = async {
         let (first, _client) = request(GET).await;
-        connections.send(&backend, first, LIMIT).await.expect("an answer");
+        connections.send(&backend, outgoing(first)).await.expect("an answer");
         let (second, _client) = request(head).await;
-        connections.send(&backend, second, LIMIT).await.map(|response| response.status())
+        connections.send(&backend, outgoing(second)).await.map(|response| response.status())
     };
     let result = tokio::select! {
         result = send => result,
@@ -207,7 +216,7 @@ async fn no_connection_is_kept_once_the_idle_ones_were_closed() {
             let connections = connections();
             let send = async {
                 let (request, _client) = request(GET).await;
-                let response = connections.send(&backend, request, LIMIT).await;
+                let response = connections.send(&backend, outgoing(request)).await;
                 connections.close_idle();
                 drop(response.expect("an answer"));
             };

@@ -1,0 +1,69 @@
+//! What a message says of the hops it has made: Via, X-Forwarded-*, Forwarded.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Version,
+    header::{FORWARDED, VIA},
+};
+
+use super::serve::Link;
+use crate::{
+    config::{Forwarded, Http},
+    types::HostName,
+};
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Connections are not yet taken from TLS.
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+
+/// Adds ourselves to Via; `from` is the version that the message came in (RFC 9110 section 7.6.3).
+pub(super) fn via(fields: &mut HeaderMap, from: Version, http: &Http) {
+    let Some(via) = &http.via else { return };
+    let value = match from {
+        Version::HTTP_2 => &via.http2,
+        Version::HTTP_10 => &via.http10,
+        _ => &via.http11,
+    };
+    fields.append(VIA, value.clone());
+}
+
+/// Tells the backend who asks, as the configuration wants it.
+pub(super) fn tell<B>(request: &mut Request<B>, host: &HostName, link: &Link) {
+    let http = &link.worker.state.http;
+    let ip = link.client.ip();
+    let keeps = match http.forwarded {
+        Forwarded::Off => return,
+        Forwarded::Replace => false,
+        Forwarded::Append => http.trusted_proxies.contains(&ip),
+    };
+    let fields = request.headers_mut();
+    let client = link.client.shown();
+    if !keeps {
+        for name in [&FOR, &PROTO, &HOST, &FORWARDED] {
+            fields.remove(name);
+        }
+    }
+    fields.append(FOR, client);
+    // The first hop knows best how it was asked.
+    if !fields.contains_key(PROTO) {
+        fields.insert(PROTO, HTTP);
+    }
+    if !fields.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(host.as_str())
+    {
+        fields.insert(HOST, host);
+    }
+    if let Ok(element) = HeaderValue::try_from(element(&ip.to_string(), host)) {
+        fields.append(FORWARDED, element);
+    }
+}
+
+/// RFC 7239 section 4; an address with colons is quoted, in brackets.
+fn element(ip: &str, host: &HostName) -> String {
+    let quoted = |text: &str| {
+        if text.contains(':') { format!("\"[{text}]\"") } else { text.to_owned() }
+    };
+    format!("for={};host={};proto=http", quoted(ip), quoted(host.as_str()))
+}

@@ -1,0 +1,173 @@
+//! A client connection that speaks HTTP/1, request after request.
+
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+
+use super::{
+    inbound::{Hop, Inbound},
+    serve::{Client, Link, exchange},
+    upgrade::{self, Switched},
+    worker::Worker,
+};
+use crate::{
+    life::Phase,
+    net::{Gate, Prefixed, linger, reset},
+};
+
+/// How often the limits that are not exact to the moment are looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How long a client that closed its side may go on waiting while nothing moves. Some close it in
+/// order and wait for their answer; most have gone, and their backend should hear of it.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
+
+/// hyper's own number, up to which it needs no memory to parse them into.
+const FIELDS_WITHOUT_MEMORY: usize = 100;
+
+/// How a busy time ended.
+enum Ended {
+    /// Nothing is under way and nothing was read ahead.
+    Idle(Gate<Inbound>),
+    /// Our last word was said; the client may still be sending.
+    Unread(TcpStream),
+    /// The client takes nothing.
+    Stuck(TcpStream),
+    /// It is another protocol from here on.
+    Switched(Prefixed<TcpStream>, Switched),
+    Closed,
+}
+
+/// Serves requests until either side closes; after the present one where the daemon drains. `seen`
+/// was read already.
+pub(super) async fn serve(stream: TcpStream, seen: BytesMut, client: Client, worker: Rc<Worker>) {
+    let hop = Rc::new(Hop::default());
+    let judge = Inbound::new(worker.state.http.heads, Rc::clone(&hop));
+    let mut gate = Gate::new(stream, seen, judge);
+    let client = Rc::new(client);
+    loop {
+        if gate.kept().is_empty() && !comes(gate.stream(), &worker).await {
+            return;
+        }
+        // What an idle connection holds is what it needs; the rest is made when there is work.
+        match Box::pin(busy(gate, &hop, &client, &worker)).await {
+            Ended::Idle(idle) => gate = idle,
+            Ended::Unread(stream) => return linger(stream).await,
+            Ended::Stuck(stream) => return reset(stream),
+            Ended::Switched(stream, switched) => {
+                return upgrade::relay(stream, switched, &worker).await;
+            }
+            Ended::Closed => return,
+        }
+    }
+}
+
+/// Waits for the next request; `false` if there is to be none.
+async fn comes(stream: &TcpStream, worker: &Worker) -> bool {
+    let mut stopped = worker.stopped.clone();
+    tokio::select! {
+        biased;
+        come = timeout(worker.state.keep_alive_timeout.saturating_sub(TICK), stream.readable()) => {
+            matches!(come, Ok(Ok(())))
+        }
+        () = stopped.reached(Phase::Draining) => false,
+    }
+}
+
+/// Serves requests as long as they come.
+async fn busy(
+    gate: Gate<Inbound>,
+    hop: &Rc<Hop>,
+    client: &Rc<Client>,
+    worker: &Rc<Worker>,
+) -> Ended {
+    let switched = Rc::new(RefCell::new(None));
+    let link = Rc::new(Link::http1(client, worker, hop, &switched));
+    let service = service_fn(|request| {
+        let link = Rc::clone(&link);
+        async move { Ok::<_, Infallible>(exchange(request, &link).await) }
+    });
+    let http = &worker.state.http;
+    let mut builder = http1::Builder::new();
+    if http.heads.fields > FIELDS_WITHOUT_MEMORY {
+        builder.max_headers(http.heads.fields);
+    }
+    let mut connection = builder.serve_connection(TokioIo::new(gate), service);
+
+    let mut stopped = worker.stopped.clone();
+    let mut draining = pin!(stopped.reached(Phase::Draining));
+    let mut drains = false;
+    let mut ticks = interval_at(Instant::now() + TICK, TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_idle = false;
+    let why = poll_fn(|context| {
+        loop {
+            if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
+                return Poll::Ready(if ended.is_ok() { Why::Done } else { Why::Broken });
+            }
+            if hop.has_interim() {
+                continue;
+            }
+            if !drains && draining.as_mut().poll(context).is_ready() {
+                drains = true;
+                Pin::new(&mut connection).graceful_shutdown();
+                continue;
+            }
+            if ticks.poll_tick(context).is_pending() {
+                return Poll::Pending;
+            }
+            if hop.is_gone(HALF_CLOSED) {
+                return Poll::Ready(Why::Broken);
+            }
+            if hop.is_blocked(http.body_timeout) {
+                return Poll::Ready(Why::Stuck);
+            }
+            if !hop.is_late(http.header_timeout) && hop.is_idle() && !drains {
+                if was_idle {
+                    return Poll::Ready(Why::Idle);
+                }
+                was_idle = true;
+            } else {
+                was_idle = false;
+            }
+        }
+    })
+    .await;
+
+    let parts = connection.into_parts();
+    let gate = parts.io.into_inner();
+    if let Some(switched) = switched.take() {
+        let (stream, kept) = gate.into_parts();
+        return Ended::Switched(Prefixed::new(kept, stream), switched);
+    }
+    match why {
+        Why::Idle if parts.read_buf.is_empty() => Ended::Idle(gate),
+        Why::Done if hop.has_unread() || !gate.kept().is_empty() => {
+            Ended::Unread(gate.into_parts().0)
+        }
+        Why::Stuck => Ended::Stuck(gate.into_parts().0),
+        Why::Idle | Why::Done | Why::Broken => Ended::Closed,
+    }
+}
+
+/// Why a connection is not polled any more.
+enum Why {
+    Idle,
+    Done,
+    Stuck,
+    Broken,
+}
