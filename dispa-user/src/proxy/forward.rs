@@ -134,11 +134,7 @@ fn rename(request: &mut Request<Incoming>, own: &HeaderValue) {
 
 /// The target as its own server takes it (RFC 9112 section 3.2.1); an empty path is written as `/`.
 fn origin_form(target: &Uri) -> Option<Uri> {
-    if target.authority().is_none() && target.scheme().is_none() {
-        return Some(target.clone());
-    }
-    let path = target.path_and_query().cloned();
-    path.map(Uri::from).or_else(|| target.authority().map(|_| Uri::default()))
+    target.path_and_query().cloned().map(Uri::from)
 }
 
 /// The target in its parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).

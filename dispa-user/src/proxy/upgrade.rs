@@ -34,7 +34,6 @@ const WEBSOCKET_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// A change of protocol that a client asks for.
 #[derive(Debug)]
 pub(super) struct Asked {
-    /// As the client spells it.
     protocol: String,
     /// What a WebSocket's key is, towards whoever speaks HTTP/1.1: the client's own, or one of ours.
     key: HeaderValue,
@@ -54,7 +53,7 @@ impl Asked {
     /// What `request` asks for, if it is one of `allowed`. A request with a body asks for nothing:
     /// where that ends and the other protocol begins would be one more thing to agree on.
     pub(super) fn by(request: &mut Request<Incoming>, allowed: &[String]) -> Option<Self> {
-        let is_allowed = |name: &str| allowed.iter().any(|it| it.eq_ignore_ascii_case(name));
+        let as_allowed = |name: &str| allowed.iter().find(|it| it.eq_ignore_ascii_case(name));
         if let Some(protocol) = request.extensions().get::<StreamProtocol>() {
             let protocol = protocol.as_str().to_owned();
             let stream = Some(hyper::upgrade::on(request));
@@ -64,7 +63,7 @@ impl Asked {
         if request.version() != Version::HTTP_11 || !request.body().is_end_stream() {
             return None;
         }
-        let protocol = asked_upgrades(request.headers()).find(|name| is_allowed(name))?.to_owned();
+        let protocol = asked_upgrades(request.headers()).find_map(as_allowed)?.clone();
         let key = request.headers().get(SEC_WEBSOCKET_KEY).cloned().unwrap_or_else(new_key);
         Some(Self { protocol, key, stream: None })
     }

@@ -174,7 +174,13 @@ fn what_the_full_file_calls_defaults_are_the_defaults() {
     let but_workers =
         |config: &Config| Server { workers: std::num::NonZeroUsize::MIN, ..config.server.clone() };
     assert_eq!(but_workers(&left_out), but_workers(&written));
-    assert_eq!(left_out.targets, written.targets);
+    assert_eq!(left_out.http, written.http);
+    assert_eq!(left_out.connections, written.connections);
+    assert_eq!(written.targets[0].timeout, Some(written.http.first_byte_timeout));
+    let but_timeouts = |config: &Config| -> Vec<Target> {
+        config.targets.iter().map(|it| Target { timeout: None, ..it.clone() }).collect()
+    };
+    assert_eq!(but_timeouts(&left_out), but_timeouts(&written));
     assert_eq!(left_out.balancing, written.balancing);
     assert_eq!(left_out.intercept, written.intercept);
     assert_eq!(left_out.logging, written.logging);
