@@ -119,7 +119,7 @@ async fn busy(
             if let Poll::Ready(ended) = Pin::new(&mut connection).poll(context) {
                 return Poll::Ready(if ended.is_ok() { Why::Done } else { Why::Broken });
             }
-            if hop.has_interim() {
+            if hop.has_interim() || hop.takes_up() {
                 continue;
             }
             if !drains && draining.as_mut().poll(context).is_ready() {

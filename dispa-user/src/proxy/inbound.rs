@@ -29,6 +29,10 @@ const MOST_INTERIM: usize = 16;
 pub(super) struct Hop {
     /// A request was passed on, and its exchange is not over.
     busy: Cell<bool>,
+    /// Something was held back meanwhile.
+    held: Cell<bool>,
+    /// What was held back may go on, and nobody has been told.
+    nudge: Cell<bool>,
     /// Why the present request is refused, or its body is.
     fault: Cell<Option<Fault>>,
     /// The present head took too long.
@@ -60,7 +64,19 @@ impl Hop {
     /// The exchange is over.
     pub(super) fn ends(&self) {
         self.busy.set(false);
+        self.nudge.set(self.held.take());
         self.interim.borrow_mut().clear();
+    }
+
+    /// Whether the stream must be asked again, once: the exchange that held the next request, or the
+    /// end of the stream, is over.
+    pub(super) fn takes_up(&self) -> bool {
+        self.nudge.take()
+    }
+
+    fn hold(&self) -> Judgement {
+        self.held.set(true);
+        Judgement::Hold
     }
 
     /// Whether the next byte would be the first of a request, and all answers have left.
@@ -141,7 +157,7 @@ impl Inbound {
     fn advance(&mut self, bytes: &[u8]) -> Result<Judgement, Fault> {
         let (taken, done) = match &mut self.stage {
             Stage::Over => return Ok(Judgement::Hold),
-            Stage::Head(_) if self.hop.busy.get() => return Ok(Judgement::Hold),
+            Stage::Head(_) if self.hop.busy.get() => return Ok(self.hop.hold()),
             Stage::Head(_) if self.hop.late.take() => return Err(Fault::Late),
             Stage::Head(_) | Stage::Body(_) if bytes.is_empty() => return Ok(Judgement::More),
             Stage::Body(body) => (body.advance(bytes)?, body.is_done()),
