@@ -12,26 +12,18 @@ use hyper::{body::Incoming, ext::Protocol};
 use super::{reply::Refusal, serve::Link};
 use crate::{framing::Fault, sniff, types::HostName};
 
-/// A request that may be passed on, and for whom it is.
-#[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) host: HostName,
-    pub(super) request: Request<Incoming>,
-}
-
-/// Refuses what is not to be passed on.
-pub(super) fn request(request: Request<Incoming>, link: &Link) -> Result<Checked, Refusal> {
+/// For whom a request is; or why it is not to be passed on.
+pub(super) fn request(request: &Request<Incoming>, link: &Link) -> Result<HostName, Refusal> {
     if let Some(fault) = link.take_fault() {
         return Err(Refusal::bad(fault));
     }
     if request.version() == Version::HTTP_2 {
-        check_http2(&request, link)?;
+        check_http2(request, link)?;
     }
-    if *request.method() == Method::CONNECT && !asks_for_allowed(&request, link) {
+    if *request.method() == Method::CONNECT && !asks_for_allowed(request, link) {
         return Err(Refusal::method());
     }
-    let host = host_of(&request).ok_or(Refusal::bad(Fault::Host))?;
-    Ok(Checked { host, request })
+    link.host_of(request).ok_or(Refusal::bad(Fault::Host))
 }
 
 /// Whether it asks for another protocol on a stream of its own (RFC 8441 section 4), one that the
@@ -93,7 +85,7 @@ pub(super) fn forwards(request: &mut Request<Incoming>) -> Result<bool, Refusal>
 }
 
 /// The host of a request, by the rule that its connection was judged by.
-fn host_of<B>(request: &Request<B>) -> Option<HostName> {
+pub(super) fn host_of<B>(request: &Request<B>) -> Option<HostName> {
     let fields = request.headers().get_all(HOST).iter();
     sniff::host_of(request.uri(), fields.map(HeaderValue::as_bytes))
 }

@@ -20,42 +20,36 @@ use super::{
 };
 use crate::{
     config::Protocol,
+    framing::Fault,
     types::{HostName, Outcome},
     upstream::{Backend, Outgoing, ResponseBody, UpstreamError},
 };
 
-/// A request in the form that its next hop takes.
-struct Prepared {
-    request: Request<Incoming>,
-    /// The change of protocol that it asks for.
-    asked: Option<Asked>,
-}
-
 /// Forwards to `backend`.
 pub(super) async fn to_backend(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     host: &HostName,
     backend: &Backend,
     link: &Link,
     replier: Replier,
     record: Record,
 ) -> Response<AnyBody> {
-    let Some(mut prepared) = prepare(request, backend.protocol, link) else {
-        return replier.refuse(&Refusal::of(Outcome::BadRequest), record);
+    let asked = match prepare(&mut request, backend.protocol, link) {
+        Ok(asked) => asked,
+        Err(refusal) => return replier.refuse(&refusal, record),
     };
-    forwarded::tell(&mut prepared.request, host, link);
+    forwarded::tell(&mut request, host, link);
     if let Some(own) = &backend.host_field {
-        rename(&mut prepared.request, own);
+        rename(&mut request, own);
     }
-    let (outgoing, asked) = outgoing(prepared, link);
-    let sent = link.worker.connections.send(backend, outgoing).await;
+    let sent = link.worker.connections.send(backend, outgoing(request, link)).await;
     answer(sent, asked, link, replier, record).await
 }
 
 /// Forwards a request that no rule is for to where its connection was going. At the explicit door
 /// there is no such place.
 pub(super) async fn to_origin(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     link: &Link,
     replier: Replier,
     record: Record,
@@ -65,40 +59,47 @@ pub(super) async fn to_origin(
     };
     let protocol =
         if request.version() == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
-    let Some(prepared) = prepare(request, protocol, link) else {
-        return replier.refuse(&Refusal::of(Outcome::BadRequest), record);
+    let asked = match prepare(&mut request, protocol, link) {
+        Ok(asked) => asked,
+        Err(refusal) => return replier.refuse(&refusal, record),
     };
-    let (outgoing, asked) = outgoing(prepared, link);
+    let outgoing = outgoing(request, link);
     let sent = link.worker.connections.send_once(arrival.origin.0, outgoing).await;
     answer(sent, asked, link, replier, record).await
 }
 
-fn outgoing(prepared: Prepared, link: &Link) -> (Outgoing, Option<Asked>) {
-    let Prepared { request, asked } = prepared;
+fn outgoing(request: Request<Incoming>, link: &Link) -> Outgoing {
     let interim = interim::sink(&request, link);
-    (Outgoing { request, interim, limit: link.worker.state.request_timeout }, asked)
+    Outgoing { request, interim, limit: link.worker.state.request_timeout }
 }
 
-/// Gives the request the form of the next hop; `None` where it has no such form.
-fn prepare(mut request: Request<Incoming>, protocol: Protocol, link: &Link) -> Option<Prepared> {
+/// Gives the request the form of the next hop. Returns the change of protocol that it asks for.
+fn prepare(
+    request: &mut Request<Incoming>,
+    protocol: Protocol,
+    link: &Link,
+) -> Result<Option<Asked>, Refusal> {
     let http = &link.worker.state.http;
-    let host = host_field(&request)?;
+    let formless = || Refusal::bad(Fault::Target);
+    let host = host_field(request).ok_or_else(formless)?;
     let from = request.version();
-    let trailers = wants_trailers(&request);
-    let asked = Asked::by(&mut request, &http.upgrades);
+    let trailers = protocol == Protocol::Http2 && wants_trailers(request);
+    let asked = Asked::by(request, &http.upgrades);
     remove_one_hop(request.headers_mut());
     forwarded::via(request.headers_mut(), from, http);
-    join_cookies(&mut request);
     match protocol {
         Protocol::Http1 => {
-            let target = origin_form(request.uri())?;
+            if from == Version::HTTP_2 {
+                join_cookies(request);
+            }
+            let target = origin_form(request.uri()).ok_or_else(formless)?;
             *request.uri_mut() = target;
             *request.version_mut() = Version::HTTP_11;
             request.headers_mut().insert(HOST, host);
-            say_chunked(&mut request);
+            say_chunked(request);
         }
         Protocol::Http2 => {
-            let target = absolute_form(request.uri(), &host)?;
+            let target = absolute_form(request.uri(), &host).ok_or_else(formless)?;
             *request.uri_mut() = target;
             *request.version_mut() = Version::HTTP_2;
             request.headers_mut().remove(HOST);
@@ -110,9 +111,9 @@ fn prepare(mut request: Request<Incoming>, protocol: Protocol, link: &Link) -> O
         }
     }
     if let Some(asked) = &asked {
-        asked.put(&mut request, protocol);
+        asked.put(request, protocol);
     }
-    Some(Prepared { request, asked })
+    Ok(asked)
 }
 
 /// The Host that the next hop is told: the authority of the target, else the client's own.
@@ -190,7 +191,7 @@ async fn answer(
     if let Some(asked) = asked
         && upgrade::is_agreed(&response)
     {
-        return upgrade::switch(response, asked, link, replier, record).await;
+        return Box::pin(upgrade::switch(response, asked, link, replier, record)).await;
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         // Nobody asked for it: what follows on that connection is no HTTP.

@@ -7,8 +7,10 @@ use http::{
     },
 };
 
+const ONE_HOPS: usize = 9;
+
 /// Fields of one hop, whether Connection names them or not.
-const ONE_HOP: [HeaderName; 9] = [
+const ONE_HOP: [HeaderName; ONE_HOPS] = [
     CONNECTION,
     HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
@@ -20,21 +22,22 @@ const ONE_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Removes what is meant for this hop only.
+/// Removes what is meant for this hop only. Most messages have one such field, or none.
 pub(super) fn remove_one_hop(fields: &mut HeaderMap) {
-    if !fields.keys().any(is_one_hop) {
-        return;
+    let mut present = [false; ONE_HOPS];
+    for name in fields.keys() {
+        if let Some(index) = ONE_HOP.iter().position(|one| one == name)
+            && let Some(present) = present.get_mut(index)
+        {
+            *present = true;
+        }
     }
     for name in named_by_connection(fields).iter().filter(|name| **name != HOST) {
         fields.remove(name);
     }
-    for name in &ONE_HOP {
+    for (name, _) in ONE_HOP.iter().zip(present).filter(|(_, present)| *present) {
         fields.remove(name);
     }
-}
-
-fn is_one_hop(name: &HeaderName) -> bool {
-    ONE_HOP.contains(name)
 }
 
 /// The protocols that a message asks to change to, or agrees to: those of Upgrade, if Connection
@@ -44,9 +47,12 @@ pub(super) fn asked_upgrades(fields: &HeaderMap) -> impl Iterator<Item = &str> {
     elements(fields, &UPGRADE).filter(move |_| named)
 }
 
-/// The names in every Connection field. A message must not lose its host by naming it.
+/// The names in every Connection field, but for the words that are no names of fields. A message
+/// must not lose its host by naming it.
 fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
-    elements(fields, &CONNECTION).filter_map(|name| name.parse().ok()).collect()
+    let is_word = |name: &str| ["close", "keep-alive"].iter().any(|it| it.eq_ignore_ascii_case(name));
+    let names = elements(fields, &CONNECTION).filter(|name| !is_word(name));
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// What the fields of this name list, a line or several.

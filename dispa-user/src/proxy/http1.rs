@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    convert::Infallible,
+   
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
@@ -97,10 +97,7 @@ async fn busy(
 ) -> Ended {
     let switched = Rc::new(RefCell::new(None));
     let link = Rc::new(Link::http1(client, worker, hop, &switched));
-    let service = service_fn(|request| {
-        let link = Rc::clone(&link);
-        async move { Ok::<_, Infallible>(exchange(request, &link).await) }
-    });
+    let service = service_fn(|request| exchange(request, Rc::clone(&link)));
     let http = &worker.state.http;
     let mut builder = http1::Builder::new();
     if http.heads.fields > FIELDS_WITHOUT_MEMORY {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    convert::Infallible,
+   
     future::{Future as _, poll_fn},
     io,
     pin::{Pin, pin},
@@ -51,10 +51,7 @@ pub(super) async fn serve(stream: TcpStream, seen: Bytes, client: Client, worker
     let http = &worker.state.http;
     let seats = Rc::new(Seats::default());
     let link = Rc::new(Link::http2(&Rc::new(client), &worker, &seats));
-    let service = service_fn(move |request| {
-        let link = Rc::clone(&link);
-        async move { Ok::<_, Infallible>(exchange(request, &link).await) }
-    });
+    let service = service_fn(move |request| exchange(request, Rc::clone(&link)));
     let limits = FloodLimits { resets: http.max_resets, control: MOST_CONTROL };
     let frames = Rc::new(RefCell::new(Frames::new(limits, std::time::Instant::now())));
     let counted = Counted { inner: Prefixed::new(seen, stream), frames: Rc::clone(&frames) };

@@ -2,15 +2,16 @@
 
 use std::{
     cell::{OnceCell, RefCell},
+    convert::Infallible,
     net::{IpAddr, SocketAddr},
     rc::Rc,
 };
 
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, header::HOST};
 use hyper::body::Incoming;
 
 use super::{
-    check::{self, Checked},
+    check,
     decide,
     finish::Record,
     forward,
@@ -88,6 +89,8 @@ pub(super) struct Link {
     pub(super) client: Rc<Client>,
     pub(super) worker: Rc<Worker>,
     pub(super) kind: LinkKind,
+    /// What the last request called its host, and which that is: most of the next ones are for it.
+    last_host: RefCell<Option<(HeaderValue, HostName)>>,
 }
 
 /// What an exchange has to do with its connection.
@@ -132,12 +135,34 @@ impl Link {
         switched: &Rc<RefCell<Option<Switched>>>,
     ) -> Self {
         let kind = LinkKind::Http1 { hop: Rc::clone(hop), switched: Rc::clone(switched) };
-        Self { client: Rc::clone(client), worker: Rc::clone(worker), kind }
+        Self::new(client, worker, kind)
     }
 
     pub(super) fn http2(client: &Rc<Client>, worker: &Rc<Worker>, seats: &Rc<Seats>) -> Self {
         let kind = LinkKind::Http2 { seats: Rc::clone(seats) };
-        Self { client: Rc::clone(client), worker: Rc::clone(worker), kind }
+        Self::new(client, worker, kind)
+    }
+
+    fn new(client: &Rc<Client>, worker: &Rc<Worker>, kind: LinkKind) -> Self {
+        let last_host = RefCell::default();
+        Self { client: Rc::clone(client), worker: Rc::clone(worker), kind, last_host }
+    }
+
+    /// The host that `request` is for.
+    pub(super) fn host_of(&self, request: &Request<Incoming>) -> Option<HostName> {
+        let field = request.headers().get(HOST).filter(|_| request.uri().authority().is_none());
+        let last = self.last_host.borrow();
+        if let (Some(field), Some((said, host))) = (field, &*last)
+            && field == said
+        {
+            return Some(host.clone());
+        }
+        drop(last);
+        let host = check::host_of(request)?;
+        if let Some(field) = field {
+            self.last_host.replace(Some((field.clone(), host.clone())));
+        }
+        Some(host)
     }
 
     /// Takes the reason why the present request is refused.
@@ -158,30 +183,34 @@ impl Link {
 
 /// One request and its response: check, decide, pick, forward; the record ends with the response's
 /// body.
-pub(super) async fn exchange(request: Request<Incoming>, link: &Link) -> Response<AnyBody> {
+pub(super) async fn exchange(
+    mut request: Request<Incoming>,
+    link: Rc<Link>,
+) -> Result<Response<AnyBody>, Infallible> {
     let (client, worker) = (&*link.client, &link.worker);
     let mut record = Record::exchange(client, &request, worker.stopped.clone());
-    let replier = Replier::to(&request, link);
-    let Checked { host, mut request } = match check::request(request, link) {
-        Ok(checked) => checked,
-        Err(refusal) => return replier.refuse(&refusal, record),
+    let replier = Replier::to(&request, &link);
+    let host = match check::request(&request, &link) {
+        Ok(host) => host,
+        Err(refusal) => return Ok(replier.refuse(&refusal, record)),
     };
     record.host(&host);
     if *request.method() == Method::OPTIONS || *request.method() == Method::TRACE {
         match check::forwards(&mut request) {
             Ok(true) => {}
-            Ok(false) => return replier.options(record),
-            Err(refusal) => return replier.refuse(&refusal, record),
+            Ok(false) => return Ok(replier.options(record)),
+            Err(refusal) => return Ok(replier.refuse(&refusal, record)),
         }
     }
     let Some(rule) = decide::request(&host, client, &worker.state) else {
-        return forward::to_origin(request, link, replier, record).await;
+        // What is rare is not to make every exchange larger.
+        return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);
     };
     record.rule(rule);
     let Some((backend, lease)) = pick::backend(&worker.state, Scheme::Http) else {
-        return replier.refuse(&Refusal::of(Outcome::NoBackend), record);
+        return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
     };
     record.target(&backend.name);
     record.lease(lease);
-    forward::to_backend(request, &host, backend, link, replier, record).await
+    Ok(forward::to_backend(request, &host, backend, &link, replier, record).await)
 }

@@ -61,6 +61,9 @@ pub enum HostNameError {
 impl HostName {
     /// Reads a host without a port: `Example.COM.`, `bücher.example`, `192.0.2.1`, `[::1]`, `::1`.
     pub fn parse(text: &str) -> Result<Self, HostNameError> {
+        if is_plain(text) {
+            return Ok(Self(Arc::from(text)));
+        }
         if text.len() > MAX_INPUT_BYTES {
             return Err(HostNameError::TooLong { length: text.len() });
         }
@@ -76,6 +79,9 @@ impl HostName {
     /// Reads the value of a `Host` header (RFC 9110 section 7.2): a host, and a port if one is
     /// written. IPv6 must be in brackets here; an empty port (`example.com:`) is no port.
     pub fn from_authority(text: &str) -> Result<(Self, Option<u16>), HostNameError> {
+        if is_plain(text) {
+            return Ok((Self(Arc::from(text)), None));
+        }
         let (host, port) = split_port(text);
         if host.contains(':') && !host.starts_with('[') {
             return Err(HostNameError::BadCharacter { character: ':' });
@@ -115,6 +121,19 @@ fn parse_ipv6(text: &str) -> Result<HostName, HostNameError> {
     };
     let address: Ipv6Addr = inner.parse().map_err(|_| HostNameError::BadIpv6)?;
     Ok(HostName(address.to_canonical().to_string().into()))
+}
+
+/// Whether this is a name in its one spelling already, as nearly all are.
+fn is_plain(text: &str) -> bool {
+    let mut label = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label < MAX_LABEL_BYTES => label += 1,
+            b'.' if label > 0 => label = 0,
+            _ => return false,
+        }
+    }
+    label > 0 && text.len() <= MAX_NAME_BYTES
 }
 
 /// Lower-case ASCII. Borrows where the text is that already, as nearly all are.

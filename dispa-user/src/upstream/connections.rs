@@ -1,7 +1,9 @@
 //! Sending requests to the backends, over connections that are kept.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::Future,
+    io,
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
     rc::Rc,
@@ -83,20 +85,24 @@ impl Connections {
 
     /// Sends a request to `backend` and waits for the head of its response, for as long as the
     /// backend's timeout and the request's limit allow after the last of its body was sent.
-    pub async fn send(
-        self: &Rc<Self>,
-        backend: &Backend,
+    pub fn send<'a>(
+        self: &'a Rc<Self>,
+        backend: &'a Backend,
         outgoing: Outgoing,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + 'a {
         let limit = outgoing.limit.min(backend.timeout);
-        let (sending, progress) = self.sending(outgoing);
-        let exchange = async {
-            match backend.protocol {
-                Protocol::Http1 => self.over_http1(backend, sending, &progress).await,
-                Protocol::Http2 => self.over_http2(backend, sending).await,
-            }
-        };
-        progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
+        let mut sending = self.sending(outgoing);
+        async move {
+            let progress = sending.progress.clone();
+            let exchange = async {
+                match backend.protocol {
+                    Protocol::Http1 => self.over_http1(backend, &mut sending).await,
+                    // What is rare is not to make every exchange larger.
+                    Protocol::Http2 => Box::pin(self.over_http2(backend, &mut sending)).await,
+                }
+            };
+            progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
+        }
     }
 
     /// Sends a request to `address`, which is no backend, on a connection for this request alone,
@@ -107,21 +113,22 @@ impl Connections {
         outgoing: Outgoing,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let limit = outgoing.limit;
-        let (sending, progress) = self.sending(outgoing);
+        let mut sending = self.sending(outgoing);
+        let progress = sending.progress.clone();
         let exchange = async {
             let stream = self.dial(address, 0).await?;
             if sending.request.version() == Version::HTTP_2 {
-                let connection =
-                    Http2Connection::begin(stream, &self.http, None, &self.tasks).await?;
-                return self.on_stream_alone(connection, sending.request).await;
+                let connection = Http2Connection::begin(stream, &self.http, None, &self.tasks);
+                return self.on_stream_alone(connection.await?, &mut sending).await;
             }
             let connection = Http1Connection::begin(stream, self.http.heads, None).await?;
-            self.on(connection, sending, &progress).await.map_err(|error| error.into_error().into())
+            let response = self.on(connection, &mut sending).await;
+            response.map_err(|error| error.into_error().into())
         };
         progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
     }
 
-    fn sending(&self, outgoing: Outgoing) -> (Sending, Progress) {
+    fn sending(&self, outgoing: Outgoing) -> Sending {
         let Outgoing { request, interim, .. } = outgoing;
         let progress = Progress::begin(request.body());
         let mut request =
@@ -131,7 +138,7 @@ impl Connections {
         if let Some(go_ahead) = &go_ahead {
             request.body_mut().wait_for(Rc::clone(go_ahead));
         }
-        (Sending { request, interim, go_ahead }, progress)
+        Sending { request, interim, go_ahead, progress }
     }
 
     /// A kept connection may turn out closed by the backend just as it is used. As long as nothing
@@ -140,22 +147,24 @@ impl Connections {
     async fn over_http1(
         self: &Rc<Self>,
         backend: &Backend,
-        mut sending: Sending,
-        progress: &Progress,
+        sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let mut again = true;
         loop {
-            let slot = match self.pool.connection(backend.number).await? {
+            let connection = match self.pool.try_connection(backend.number) {
+                Some(grant) => grant,
+                None => Box::pin(self.pool.connection(backend.number)).await?,
+            };
+            let slot = match connection {
                 Grant::Look => continue,
                 Grant::Slot(slot) => slot,
                 Grant::Idle(connection) => {
                     let copy = repeatable(&sending.request).filter(|_| again);
-                    let (interim, go_ahead) = (sending.interim.clone(), sending.go_ahead.clone());
-                    let mut failure = match self.on(connection, sending, progress).await {
+                    let mut failure = match self.on(connection, sending).await {
                         Ok(response) => return Ok(response),
                         Err(failure) => failure,
                     };
-                    let request = if let Some(unsent) = failure.take_message() {
+                    sending.request = if let Some(unsent) = failure.take_message() {
                         unsent
                     } else {
                         again = false;
@@ -164,30 +173,27 @@ impl Connections {
                         let copy = copy.filter(|_| !is_answer(failure.error()));
                         copy.ok_or_else(|| failure.into_error())?
                     };
-                    sending = Sending { request, interim, go_ahead };
                     continue;
                 }
             };
-            let stream = self.dial_backend(backend).await?;
-            let connection = Http1Connection::begin(stream, self.http.heads, Some(slot)).await?;
-            return self
-                .on(connection, sending, progress)
-                .await
-                .map_err(|error| error.into_error().into());
+            let stream = Box::pin(self.dial_backend(backend)).await?;
+            let connection =
+                Box::pin(Http1Connection::begin(stream, self.http.heads, Some(slot))).await?;
+            let response = self.on(connection, sending).await;
+            return response.map_err(|error| error.into_error().into());
         }
     }
 
     async fn on(
         self: &Rc<Self>,
         mut connection: Box<Http1Connection>,
-        sending: Sending,
-        progress: &Progress,
+        sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, TrySendError<Request<RequestBody>>> {
-        let Sending { request, interim, go_ahead } = sending;
-        let response = connection.exchange(request, interim, go_ahead).await?;
+        let response = connection.exchange(sending).await?;
         let limit = self.http.body_timeout;
+        let early = response_is_early(&sending.progress);
         Ok(response.map(|body| {
-            if response_is_early(progress) {
+            if early {
                 connection.release(&self.tasks);
                 return ResponseBody::alone(body, limit);
             }
@@ -198,9 +204,8 @@ impl Connections {
     async fn over_http2(
         self: &Rc<Self>,
         backend: &Backend,
-        sending: Sending,
+        sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let mut request = sending.request;
         let mut again = true;
         loop {
             let (mut connection, stream) = match self.pool.stream(backend.number).await? {
@@ -208,28 +213,28 @@ impl Connections {
                 Shared::Slot(mut opening) => {
                     let tcp = self.dial_backend(backend).await?;
                     let slot = opening.take_slot();
-                    opening
-                        .opened(Http2Connection::begin(tcp, &self.http, slot, &self.tasks).await?);
+                    opening.opened(
+                        Http2Connection::begin(tcp, &self.http, slot, &self.tasks).await?,
+                    );
                     continue;
                 }
             };
-            let copy = repeatable(&request).filter(|_| again);
-            let connects = *request.method() == Method::CONNECT;
+            let copy = repeatable(&sending.request).filter(|_| again);
+            let connects = *sending.request.method() == Method::CONNECT;
             if connects && !connection.takes_extended_connect() {
                 return Err(UpstreamError::NoUpgrade);
             }
-            let mut failure = match connection.exchange(request).await {
+            let mut failure = match connection.exchange(sending.take()).await {
                 Ok(mut response) => {
                     let upgrade = connects.then(|| hyper::upgrade::on(&mut response));
                     let limit = self.http.body_timeout;
-                    return Ok(
-                        response.map(|body| ResponseBody::http2(body, stream, upgrade, limit))
-                    );
+                    return Ok(response
+                        .map(|body| ResponseBody::http2(body, stream, upgrade, limit)));
                 }
                 Err(failure) => failure,
             };
             again = false;
-            request = match failure.take_message() {
+            sending.request = match failure.take_message() {
                 Some(unsent) => unsent,
                 None => copy.ok_or_else(|| failure.into_error())?,
             };
@@ -239,9 +244,10 @@ impl Connections {
     async fn on_stream_alone(
         &self,
         mut connection: Http2Connection,
-        request: Request<RequestBody>,
+        sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let response = connection.exchange(request).await.map_err(TrySendError::into_error)?;
+        let response = connection.exchange(sending.take()).await;
+        let response = response.map_err(TrySendError::into_error)?;
         Ok(response.map(|body| ResponseBody::alone(body, self.http.body_timeout)))
     }
 
@@ -291,10 +297,19 @@ impl Connections {
 }
 
 /// A request on its way.
-struct Sending {
-    request: Request<RequestBody>,
-    interim: Option<Interim>,
-    go_ahead: Option<Rc<GoAhead>>,
+pub(super) struct Sending {
+    pub(super) request: Request<RequestBody>,
+    pub(super) interim: Option<Interim>,
+    pub(super) go_ahead: Option<Rc<GoAhead>>,
+    progress: Progress,
+}
+
+impl Sending {
+    /// The request; what is left of it is a request for nothing.
+    pub(super) fn take(&mut self) -> Request<RequestBody> {
+        let nothing = Request::new(RequestBody::nothing(&self.progress));
+        std::mem::replace(&mut self.request, nothing)
+    }
 }
 
 /// Whether a response came before all of its request was sent: the rest must not wait for the client

@@ -19,8 +19,8 @@ use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     driven::Driven,
-    go_ahead::GoAhead,
-    outbound::{Interim, Outbound, Talk},
+    connections::Sending,
+    outbound::{Outbound, Talk},
     pool::Slot,
     request_body::RequestBody,
     tunnel::Tunnel,
@@ -85,15 +85,13 @@ impl Http1Connection {
         self.driver.poll(context, wanted)
     }
 
-    /// Sends `request` and waits for the head of its response.
+    /// Sends the request and waits for the head of its response.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<RequestBody>,
-        interim: Option<Interim>,
-        go_ahead: Option<Rc<GoAhead>>,
+        sending: &mut Sending,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
-        self.talk.begin(&request, interim, go_ahead);
-        let mut response = pin!(self.sender.try_send_request(request));
+        self.talk.begin(sending);
+        let mut response = pin!(self.sender.try_send_request(sending.take()));
         poll_fn(|context| self.driver.poll(context, |inner| response.as_mut().poll(inner))).await
     }
 

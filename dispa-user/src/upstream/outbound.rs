@@ -7,9 +7,9 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::UPGRADE};
 
-use super::go_ahead::GoAhead;
+use super::{connections::Sending, go_ahead::GoAhead};
 use crate::{
     framing::{BodyFrame, Fault, HeadLimits, ResponseScan},
     net::{Judge, Judgement},
@@ -44,19 +44,14 @@ impl fmt::Debug for Talk {
 }
 
 impl Talk {
-    /// `request` is about to be sent.
-    pub(super) fn begin<B>(
-        &self,
-        request: &Request<B>,
-        interim: Option<Interim>,
-        go_ahead: Option<Rc<GoAhead>>,
-    ) {
+    /// A request is about to be sent.
+    pub(super) fn begin(&self, sending: &Sending) {
         self.asked.set(true);
         self.whole.set(false);
-        self.to_head.set(request.method() == Method::HEAD);
-        self.may_switch.set(request.headers().contains_key(UPGRADE));
-        self.interim.replace(interim);
-        self.go_ahead.replace(go_ahead);
+        self.to_head.set(*sending.request.method() == Method::HEAD);
+        self.may_switch.set(sending.request.headers().contains_key(UPGRADE));
+        self.interim.replace(sending.interim.clone());
+        self.go_ahead.replace(sending.go_ahead.clone());
     }
 
     /// Whether the connection may be used for another exchange, as far as the backend goes.

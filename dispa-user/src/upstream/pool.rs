@@ -138,14 +138,19 @@ impl Pool {
         self.backends.borrow().values().map(|connected| connected.idle.len()).sum()
     }
 
+    /// A ready connection to `backend`, or the right to make one; `None` if that must be waited for.
+    pub(super) fn try_connection(self: &Rc<Self>, backend: u32) -> Option<Grant> {
+        if let Some(connection) = self.take_idle(backend) {
+            return Some(Grant::Idle(connection));
+        }
+        self.slot(backend).map(Grant::Slot)
+    }
+
     /// A ready connection to `backend`, or the right to make one.
     pub(super) async fn connection(self: &Rc<Self>, backend: u32) -> Result<Grant, UpstreamError> {
         loop {
-            if let Some(connection) = self.take_idle(backend) {
-                return Ok(Grant::Idle(connection));
-            }
-            if let Some(slot) = self.slot(backend) {
-                return Ok(Grant::Slot(slot));
+            if let Some(grant) = self.try_connection(backend) {
+                return Ok(grant);
             }
             match self.wait(backend).await? {
                 Grant::Look => {}

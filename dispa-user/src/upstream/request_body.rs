@@ -106,14 +106,15 @@ impl RequestBody {
         self.go_ahead = Some(go_ahead);
     }
 
+    /// The body of a request that has none.
+    pub(super) fn nothing(progress: &Progress) -> Self {
+        let stall = Stall::new(Duration::ZERO);
+        Self { inner: None, progress: progress.clone(), stall, go_ahead: None }
+    }
+
     /// Another one like it; only nothing can be had twice.
     pub(super) fn copy(&self) -> Option<Self> {
-        self.is_end_stream().then(|| Self {
-            inner: None,
-            progress: self.progress.clone(),
-            stall: Stall::new(Duration::ZERO),
-            go_ahead: None,
-        })
+        self.is_end_stream().then(|| Self::nothing(&self.progress))
     }
 
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<RequestBodyError> {
