@@ -14,6 +14,8 @@ const HEADER_BYTES: std::ops::RangeInclusive<usize> = 1024..=1_048_576;
 const DEFAULT_MAX_HEADER_BYTES: usize = 32 * 1024;
 const HEADERS: std::ops::RangeInclusive<usize> = 8..=1024;
 const DEFAULT_MAX_HEADERS: usize = 100;
+/// `http::Uri` holds no longer ones.
+const TARGET_BYTES: std::ops::RangeInclusive<usize> = 1024..=65_534;
 /// RFC 9112 section 3 recommends to take at least 8,000.
 const DEFAULT_MAX_TARGET_BYTES: usize = 8192;
 const STREAMS: std::ops::RangeInclusive<u32> = 1..=10_000;
@@ -109,11 +111,10 @@ impl Http {
 }
 
 fn heads(section: &mut Section<'_>) -> HeadLimits {
-    let bytes = integer(HEADER_BYTES);
     HeadLimits {
-        bytes: section.key_or("max_header_bytes", &bytes, DEFAULT_MAX_HEADER_BYTES),
+        bytes: section.key_or("max_header_bytes", integer(HEADER_BYTES), DEFAULT_MAX_HEADER_BYTES),
         fields: section.key_or("max_headers", integer(HEADERS), DEFAULT_MAX_HEADERS),
-        target: section.key_or("max_target_bytes", &bytes, DEFAULT_MAX_TARGET_BYTES),
+        target: section.key_or("max_target_bytes", integer(TARGET_BYTES), DEFAULT_MAX_TARGET_BYTES),
     }
 }
 

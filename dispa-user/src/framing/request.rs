@@ -175,10 +175,25 @@ pub(super) fn is_http11(version: &[u8]) -> Result<bool, Fault> {
     }
 }
 
-/// The authority in a target: of its absolute or authority form (RFC 9112 section 3.2). All bytes
-/// of it must be of those that a URI can have, or that browsers leave as they are.
+/// Whether all bytes of a target are of those that a URI can have, or that browsers leave as they are
+/// and `http::Uri` takes.
+fn is_sound(target: &[u8]) -> bool {
+    let mut in_query = false;
+    target.iter().all(|&byte| match byte {
+        b'?' => {
+            in_query = true;
+            true
+        }
+        b'#' | b'<' | b'>' => false,
+        b'`' => in_query,
+        b'"' => !in_query,
+        _ => byte.is_ascii_graphic(),
+    })
+}
+
+/// The authority in a target: of its absolute or authority form (RFC 9112 section 3.2).
 fn authority_of(method: &[u8], target: &[u8]) -> Result<Option<Authority>, Fault> {
-    if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
+    if !is_sound(target) {
         return Err(Fault::Target);
     }
     match target {

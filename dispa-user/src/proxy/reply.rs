@@ -41,7 +41,8 @@ impl Refusal {
         let (status, text) = match outcome {
             Outcome::NoRule => (StatusCode::NOT_FOUND, "Domain not found"),
             Outcome::NoBackend => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
-            Outcome::BadRequest => (StatusCode::BAD_REQUEST, "Bad request"),
+            // Who broke a request off may still hear why nothing came of it.
+            Outcome::BadRequest | Outcome::ClientAborted => (StatusCode::BAD_REQUEST, "Bad request"),
             Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway timeout"),
             Outcome::ClientTimeout => (StatusCode::REQUEST_TIMEOUT, "Request timeout"),
             Outcome::BackendUnreachable
@@ -50,7 +51,6 @@ impl Refusal {
             | Outcome::OriginFailed => (StatusCode::BAD_GATEWAY, "Bad gateway"),
             Outcome::Ok
             | Outcome::Relayed
-            | Outcome::ClientAborted
             | Outcome::Stopped
             | Outcome::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         };
