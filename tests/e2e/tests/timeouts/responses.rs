@@ -125,7 +125,7 @@ fn a_backend_that_nothing_reaches() -> Result<()> {
         let port = Stage::BACKEND.port();
         let rules = format!(
             "table ip lost {{ chain out {{ type filter hook output priority 0; \
-             tcp dport {port} drop; }} }}"
+             tcp dport {port} drop; }}; }}"
         );
         run(Command::new("nft").arg(rules), SOON)?.success()?;
         let _stage = Stage::start(lab, &Stage::http("connect_timeout = 1"))?;
