@@ -18,9 +18,6 @@ use h2::Reason;
 
 const PROMPTLY: Duration = Duration::from_secs(2);
 
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
 /// What the backend was sent on its last connection.
 type Received = Arc<Mutex<Vec<u8>>>;
 
@@ -28,31 +25,30 @@ type Received = Arc<Mutex<Vec<u8>>>;
 fn serve(exchange: &mut Exchange<'_>, received: &Received) -> io::Result<()> {
     match exchange.head.word(1).to_owned().as_str() {
         "/greets" => {
-            exchange.send(format!("{SWITCH}hello"))?;
+            exchange.switch("hello")?;
             echo(exchange)?;
             exchange.finish()
         }
         "/has-the-last-word" => {
-            exchange.send(SWITCH)?;
+            exchange.switch("")?;
             echo(exchange)?;
             exchange.send("goodbye")?;
             exchange.finish()
         }
         "/listens" => {
-            exchange.send(SWITCH)?;
-            exchange.send("done")?;
+            exchange.switch("done")?;
             exchange.finish()?;
             let bytes = receive_all(exchange)?;
             *received.lock().unwrap_or_else(PoisonError::into_inner) = bytes;
             Ok(())
         }
         "/resets" => {
-            exchange.send(SWITCH)?;
+            exchange.switch("")?;
             exchange.receive()?;
             exchange.reset()
         }
         _ => {
-            exchange.send(SWITCH)?;
+            exchange.switch("")?;
             exchange.until_gone()
         }
     }
@@ -243,7 +239,7 @@ fn a_backend_that_resets_leaves_no_client_waiting() -> Result<()> {
 }
 
 fn http2_open(client: &http2::Client, path: &str) -> Result<(http2::Stream, h2::RecvStream)> {
-    ensure!(client.may_connect(), "SETTINGS_ENABLE_CONNECT_PROTOCOL is missing");
+    until(PROMPTLY, "SETTINGS_ENABLE_CONNECT_PROTOCOL", || client.may_connect().then_some(()))?;
     let mut stream = client.open(http2::Request::websocket(Stage::HOST, path)?, false)?;
     let (status, fields, body) = stream.head()?;
     ensure!(status == 200, "{status} {fields:?}");

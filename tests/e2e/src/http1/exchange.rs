@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use sha1::{Digest as _, Sha1};
 use socket2::SockRef;
 
 use super::{
     body::{Body, BodyReader, is_cut},
     head::Head,
 };
+
+/// What a key is hashed with (RFC 6455 section 1.3).
+const WEBSOCKET: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// What a handler answers to, and with.
 #[derive(Debug)]
@@ -57,6 +62,17 @@ impl Exchange<'_> {
             format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
         bytes.extend_from_slice(body);
         self.send(bytes)
+    }
+
+    /// Changes to WebSocket (RFC 6455 section 4.2.2), and sends `bytes` right behind.
+    pub fn switch(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        let key = self.head.field("sec-websocket-key").unwrap_or_default();
+        let accept = BASE64_STANDARD.encode(Sha1::digest(format!("{key}{WEBSOCKET}")));
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.send([head.as_bytes(), bytes.as_ref()].concat())
     }
 
     /// Takes the next bytes, whatever they are; none at the end of the stream.

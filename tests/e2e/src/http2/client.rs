@@ -189,12 +189,17 @@ impl Stream {
         wait_on(handle, both)?
     }
 
-    /// Takes the next part of a body; none at its end.
+    /// Takes the next bytes of a body; none at its end.
     pub fn part(&self, body: &mut RecvStream) -> Result<Option<Bytes>> {
-        let Some(part) = wait_on(&self.handle, body.data())? else { return Ok(None) };
-        let part = part?;
-        body.flow_control().release_capacity(part.len())?;
-        Ok(Some(part))
+        while let Some(part) = wait_on(&self.handle, body.data())? {
+            let part = part?;
+            body.flow_control().release_capacity(part.len())?;
+            // A frame without data may bring the end.
+            if !part.is_empty() {
+                return Ok(Some(part));
+            }
+        }
+        Ok(None)
     }
 }
 

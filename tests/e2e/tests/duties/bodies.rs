@@ -32,6 +32,9 @@ fn http2_posted(recorder: &Recorder, length: bool, trailers: bool) -> Result<()>
     if length {
         request = request.field("content-length", &BODY.len().to_string())?;
     }
+    if trailers {
+        request = request.field("trailer", "x-sum")?;
+    }
     let mut stream = client.open(request, false)?;
     stream.send(&BODY.as_bytes()[..3], false)?;
     stream.send(&BODY.as_bytes()[3..], !trailers)?;

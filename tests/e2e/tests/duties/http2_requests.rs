@@ -67,7 +67,7 @@ fn http2_backend(got: &Got) -> Result<http2::Backend> {
         *got.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
         exchange.begin(
             200,
-            &[("x-answer", "a"), ("set-cookie", "a=1"), ("set-cookie", "b=2")],
+            &[("trailer", "x-sum"), ("set-cookie", "a=1"), ("set-cookie", "b=2")],
             false,
         )?;
         exchange.send("two", false)?;
@@ -85,8 +85,8 @@ fn a_request_of_http1_becomes_one_of_http2() -> Result<()> {
         let _stage = Stage::start(lab, &config)?;
         let mut client = Client::connect(Stage::DOOR)?;
         client.send(format!(
-            "POST /a?b HTTP/1.1\r\nHost: {}\r\nConnection: te, x-hop\r\nTE: trailers, gzip\r\n\
-             X-Hop: 1\r\nKeep-Alive: 1\r\nX-Upper: Case\r\nTransfer-Encoding: chunked\r\n\r\n\
+            "POST /a?b HTTP/1.1\r\nHost: {}\r\nConnection: te, x-hop\r\nTE: trailers\r\n\
+             X-Hop: 1\r\nKeep-Alive: 1\r\nTrailer: X-Tail\r\nX-Upper: Case\r\nTransfer-Encoding: chunked\r\n\r\n\
              4\r\nbody\r\n0\r\nX-Tail: t\r\n\r\n",
             Stage::HOST
         ))?;
@@ -112,6 +112,36 @@ fn a_request_of_http1_becomes_one_of_http2() -> Result<()> {
         ensure!(field("host").is_none_or(|host| host == Stage::HOST), "{head:?}");
         ensure!(body == b"body", "{body:?}");
         ensure!(trailers.get("x-tail").is_some_and(|it| it == "t"), "{trailers:?}");
+        Ok(())
+    })
+}
+
+/// As calls of gRPC are answered: what follows the body was never announced.
+#[test]
+fn between_http2_and_http2_every_trailer_passes() -> Result<()> {
+    Lab::run(|lab| {
+        let settings = h2::server::Builder::new();
+        let _backend = http2::Backend::start(Stage::BACKEND, &settings, |exchange| {
+            let body = exchange.read_all()?.to_vec();
+            let trailers = exchange.trailers()?.unwrap_or_default();
+            exchange.begin(200, &[("content-type", "application/grpc")], false)?;
+            exchange.send(body, false)?;
+            exchange.send_trailers(trailers)
+        })?;
+        let config = Stage::config().target_keys("protocol = \"http2\"");
+        let _stage = Stage::start(lab, &config)?;
+        let client = http2::Client::connect(Stage::DOOR)?;
+        let request = Request::new(Method::POST, Stage::HOST, "/")?.field("te", "trailers")?;
+        let mut stream = client.open(request, false)?;
+        stream.send("call", false)?;
+        let sent = [(http::HeaderName::from_static("grpc-status"), "0".parse()?)];
+        stream.trailers(HeaderMap::from_iter(sent))?;
+        let answer = stream.answer()?;
+        ensure!(answer.status == 200 && answer.text() == "call", "{answer:?}");
+        ensure!(
+            answer.trailers.is_some_and(|it| it["grpc-status"] == "0"),
+            "no trailers came back"
+        );
         Ok(())
     })
 }

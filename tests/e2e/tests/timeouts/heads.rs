@@ -73,6 +73,8 @@ fn http2_preface() -> Result<()> {
 
 fn http2_block() -> Result<()> {
     let mut frames = Frames::connect(Stage::DOOR)?;
+    // Once a head has begun nothing else may be sent, and this is to be acknowledged.
+    frames.until(|frame| frame.kind == Frame::SETTINGS && frame.flags & 1 == 0)?;
     let clock = Clock::start();
     let begin = &get(Stage::HOST, "/")[..10];
     frames.send(&[Frame::new(Frame::HEADERS, Frame::END_STREAM, 1, begin)])?;

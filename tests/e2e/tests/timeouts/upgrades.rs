@@ -12,12 +12,9 @@ use dispa_lab::Lab;
 
 use crate::backend::{STEP, STEPS};
 
-const SWITCH: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
-
 /// Changes the protocol, and says nothing, or an `x` a step, or what it is sent.
 fn switch(exchange: &mut Exchange<'_>) -> io::Result<()> {
-    exchange.send(SWITCH)?;
+    exchange.switch("")?;
     match exchange.head.word(1) {
         "/speaks" => {
             for _ in 0..STEPS {
