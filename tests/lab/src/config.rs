@@ -16,6 +16,7 @@ pub struct Config {
     targets: Vec<Target>,
     balancing: String,
     kernel_events: bool,
+    server: String,
     sections: String,
 }
 
@@ -41,6 +42,7 @@ impl Config {
             targets: Vec::new(),
             balancing: "roundrobin".to_owned(),
             kernel_events: false,
+            server: String::new(),
             sections: String::new(),
         }
     }
@@ -66,6 +68,14 @@ impl Config {
             target.keys.push_str(lines);
             target.keys.push('\n');
         }
+        self
+    }
+
+    /// Writes more keys into the section `[server]`: lines of TOML.
+    #[must_use]
+    pub fn server_keys(mut self, lines: &str) -> Self {
+        self.server.push_str(lines);
+        self.server.push('\n');
         self
     }
 
@@ -113,7 +123,7 @@ impl Config {
     /// The text of the file, for a daemon attached to `cgroup`.
     #[must_use]
     pub fn text(&self, cgroup: &Path) -> String {
-        let Self { bind, intercept, exclude, balancing, sections, .. } = self;
+        let Self { bind, intercept, exclude, balancing, server, sections, .. } = self;
         let cgroup = cgroup.display();
         let targets = self.targets.iter().fold(String::new(), |mut text, target| {
             let Target { name, address, weight, keys } = target;
@@ -128,7 +138,7 @@ impl Config {
             r#"[server]
 bind_address = "{bind}"
 workers = 2
-[domains]
+{server}[domains]
 intercept_domains = {intercept:?}
 exclude_domains = {exclude:?}
 {targets}[targets.load_balancing]
@@ -162,11 +172,12 @@ mod tests {
             .target("one", "127.0.0.1:3001".parse()?)
             .weighted_target("two", "[::1]:3002".parse()?, 3)
             .target_keys("timeout = 2")
+            .server_keys("request_timeout = 7")
             .sections("[http]\nvia = \"\"")
             .balancing("weighted");
         let text = config.text(Path::new("/sys/fs/cgroup/x"));
         for expected in [
-            "bind_address = \"127.0.0.1:8080\"\n",
+            "bind_address = \"127.0.0.1:8080\"\nworkers = 2\nrequest_timeout = 7\n[domains]\n",
             "intercept_domains = [\"example.com\", \"*.test.com\"]\n",
             "exclude_domains = [\"admin.test.com\"]\n",
             "name = \"one\"\nurl = \"http://127.0.0.1:3001\"\nweight = 1\n",

@@ -84,6 +84,12 @@ impl Dispa {
         lab.file(&format!("dispa-{number}.toml"), &config.text(cgroup))
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its log so far.
     #[must_use]
     pub fn log(&self) -> Vec<Record> {
@@ -122,6 +128,11 @@ impl Dispa {
     /// Asks it to stop (SIGTERM), and checks that it does so in good order.
     pub fn stop(self) -> Result<Stopped> {
         self.signal(Signal::SIGTERM)?;
+        self.ended()
+    }
+
+    /// Waits for its end, once it has been asked to stop, and checks that all is in good order.
+    pub fn ended(self) -> Result<Stopped> {
         let finished = self.process.finish(STOP_TIMEOUT)?;
         finished.success()?;
         let log: Vec<_> = finished.stderr().lines().filter_map(Record::parse).collect();
