@@ -24,7 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// What a client may send in a second.
 #[derive(Clone, Copy, Debug)]
 pub struct FloodLimits {
-    /// RST_STREAM frames (CVE-2023-44487).
+    /// `RST_STREAM` frames (CVE-2023-44487).
     pub resets: u32,
     /// Frames that carry nothing of an exchange: PING, SETTINGS, PRIORITY, unknown ones, and DATA
     /// without data (CVE-2019-9512, -9515, -9518).

@@ -50,7 +50,8 @@ pub(super) fn asked_upgrades(fields: &HeaderMap) -> impl Iterator<Item = &str> {
 /// The names in every Connection field, but for the words that are no names of fields. A message
 /// must not lose its host by naming it.
 fn named_by_connection(fields: &HeaderMap) -> Vec<HeaderName> {
-    let is_word = |name: &str| ["close", "keep-alive"].iter().any(|it| it.eq_ignore_ascii_case(name));
+    let is_word =
+        |name: &str| ["close", "keep-alive"].iter().any(|it| it.eq_ignore_ascii_case(name));
     let names = elements(fields, &CONNECTION).filter(|name| !is_word(name));
     names.filter_map(|name| name.parse().ok()).collect()
 }

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-   
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,

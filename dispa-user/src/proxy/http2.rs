@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-   
     future::{Future as _, poll_fn},
     io,
     pin::{Pin, pin},

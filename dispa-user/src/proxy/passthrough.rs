@@ -25,7 +25,7 @@ pub(super) async fn to_origin(
     };
     match server {
         Ok(server) => {
-            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Relayed, record).await
+            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Relayed, record).await;
         }
         Err(error) => {
             tracing::debug!(%error, "the original destination cannot be reached");
@@ -46,7 +46,7 @@ pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Work
     record.lease(lease);
     match worker.connections.dial_backend(backend).await {
         Ok(server) => {
-            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Ok, record).await
+            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Ok, record).await;
         }
         Err(error) => {
             tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
@@ -68,7 +68,7 @@ async fn relay(client: Prefixed<TcpStream>, server: TcpStream, good: Outcome, mu
         }
         Some(Failure::Side(Side::Client) | Failure::Idle) => record.outcome(Outcome::ClientAborted),
         Some(Failure::Side(Side::Server)) if good == Outcome::Ok => {
-            record.outcome(Outcome::BackendFailed)
+            record.outcome(Outcome::BackendFailed);
         }
         Some(Failure::Side(Side::Server)) => record.outcome(Outcome::OriginFailed),
     }

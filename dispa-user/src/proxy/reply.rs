@@ -42,17 +42,18 @@ impl Refusal {
             Outcome::NoRule => (StatusCode::NOT_FOUND, "Domain not found"),
             Outcome::NoBackend => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
             // Who broke a request off may still hear why nothing came of it.
-            Outcome::BadRequest | Outcome::ClientAborted => (StatusCode::BAD_REQUEST, "Bad request"),
+            Outcome::BadRequest | Outcome::ClientAborted => {
+                (StatusCode::BAD_REQUEST, "Bad request")
+            }
             Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway timeout"),
             Outcome::ClientTimeout => (StatusCode::REQUEST_TIMEOUT, "Request timeout"),
             Outcome::BackendUnreachable
             | Outcome::BackendFailed
             | Outcome::OriginUnreachable
             | Outcome::OriginFailed => (StatusCode::BAD_GATEWAY, "Bad gateway"),
-            Outcome::Ok
-            | Outcome::Relayed
-            | Outcome::Stopped
-            | Outcome::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+            Outcome::Ok | Outcome::Relayed | Outcome::Stopped | Outcome::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
+            }
         };
         Self { outcome, status, text, fault: None }
     }
@@ -97,7 +98,7 @@ impl Replier {
         let asks = |value: &HeaderValue| value.as_bytes().windows(4).any(|part| part == b"json");
         Self {
             under_way: link.begin(),
-            json: request.headers().get_all(ACCEPT).iter().any(|value| asks(value)),
+            json: request.headers().get_all(ACCEPT).iter().any(asks),
             has_body: !request.body().is_end_stream(),
             http1: matches!(link.kind, LinkKind::Http1 { .. }),
         }

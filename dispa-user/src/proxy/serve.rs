@@ -11,8 +11,7 @@ use http::{HeaderValue, Method, Request, Response, header::HOST};
 use hyper::body::Incoming;
 
 use super::{
-    check,
-    decide,
+    check, decide,
     finish::Record,
     forward,
     inbound::Hop,

@@ -55,7 +55,7 @@ pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
     match peek::http(stream, &worker).await {
         Some(Spoken::Http1(stream, seen)) => http1::serve(stream, seen, client, worker).await,
         Some(Spoken::Http2(stream, seen)) => {
-            http2::serve(stream, seen.freeze(), client, worker).await
+            http2::serve(stream, seen.freeze(), client, worker).await;
         }
         None => {}
     }

@@ -213,9 +213,8 @@ impl Connections {
                 Shared::Slot(mut opening) => {
                     let tcp = self.dial_backend(backend).await?;
                     let slot = opening.take_slot();
-                    opening.opened(
-                        Http2Connection::begin(tcp, &self.http, slot, &self.tasks).await?,
-                    );
+                    opening
+                        .opened(Http2Connection::begin(tcp, &self.http, slot, &self.tasks).await?);
                     continue;
                 }
             };
@@ -228,8 +227,9 @@ impl Connections {
                 Ok(mut response) => {
                     let upgrade = connects.then(|| hyper::upgrade::on(&mut response));
                     let limit = self.http.body_timeout;
-                    return Ok(response
-                        .map(|body| ResponseBody::http2(body, stream, upgrade, limit)));
+                    return Ok(
+                        response.map(|body| ResponseBody::http2(body, stream, upgrade, limit))
+                    );
                 }
                 Err(failure) => failure,
             };

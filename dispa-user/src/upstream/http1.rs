@@ -18,8 +18,8 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{
-    driven::Driven,
     connections::Sending,
+    driven::Driven,
     outbound::{Outbound, Talk},
     pool::Slot,
     request_body::RequestBody,

@@ -107,12 +107,12 @@ impl Outbound {
     }
 
     fn advance(&mut self, bytes: &[u8]) -> Result<Judgement, Fault> {
+        if bytes.is_empty() {
+            return Ok(Judgement::More);
+        }
         let taken = match &mut self.stage {
-            Stage::Switched if bytes.is_empty() => return Ok(Judgement::More),
             Stage::Switched => return Ok(Judgement::Pass(bytes.len())),
-            Stage::Body(_) if bytes.is_empty() => return Ok(Judgement::More),
             Stage::Body(body) => body.advance(bytes)?,
-            Stage::Head { .. } if bytes.is_empty() => return Ok(Judgement::More),
             Stage::Head { .. } if !self.talk.asked.get() => return Err(Fault::Excess),
             Stage::Head { scan, interim } => {
                 let Some(head) = scan.advance(bytes, self.talk.to_head.get())? else {

@@ -2,6 +2,7 @@
 //! run, taken in turns, with medians: the machines this runs on are noisy.
 
 mod connect;
+mod http;
 mod statistics;
 
 use anyhow::Result;
@@ -18,6 +19,8 @@ struct Args {
 enum Command {
     /// What a connection costs the program that makes it.
     Connect(connect::Size),
+    /// What an exchange costs a proxy: dispa beside nginx and HAProxy.
+    Http(http::Size),
     /// The measuring side of `connect`, in a process of its own.
     #[command(name = "__probe", hide = true)]
     Probe(connect::Ends),
@@ -26,6 +29,7 @@ enum Command {
 fn main() -> Result<()> {
     match Args::parse().command {
         Command::Connect(size) => connect::run(&size),
+        Command::Http(size) => http::run(&size),
         Command::Probe(ends) => connect::probe(&ends),
     }
 }
