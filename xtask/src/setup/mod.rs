@@ -3,6 +3,7 @@
 mod apt;
 mod guest;
 mod no_services;
+mod node;
 mod packages;
 
 use anyhow::Result;
@@ -46,6 +47,9 @@ pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Guest) {
         guest::ensure(&mut apt)?;
+    }
+    if groups.contains(&Group::Lab) {
+        node::ensure()?;
     }
     Ok(())
 }

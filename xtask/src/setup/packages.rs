@@ -102,6 +102,17 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
+        why: "more of what speaks HTTP out there: another proxy, a browser, a slow attacker, and \
+              what brings Node's packages",
+        packages: &[
+            wanted("haproxy", Program("haproxy")),
+            wanted("chromium", Program("chromium")),
+            wanted("slowhttptest", Program("slowhttptest")),
+            wanted("npm", Program("npm")),
+        ],
+    },
+    Bundle {
+        group: Group::Lab,
         why: "DNS: a second resolver, its load, its most exact client, and programs without glibc",
         packages: &[
             wanted("unbound", Program("unbound")),
