@@ -5,6 +5,7 @@ mod guest;
 mod no_services;
 mod node;
 mod packages;
+mod python;
 
 use anyhow::Result;
 
@@ -50,6 +51,7 @@ pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Lab) {
         node::ensure()?;
+        python::ensure()?;
     }
     Ok(())
 }

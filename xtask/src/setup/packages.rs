@@ -103,12 +103,14 @@ const BUNDLES: &[Bundle] = &[
     Bundle {
         group: Group::Lab,
         why: "more of what speaks HTTP out there: another proxy, a browser, a slow attacker, and \
-              what brings Node's packages",
+              what brings the packages of Node and Python",
         packages: &[
             wanted("haproxy", Program("haproxy")),
             wanted("chromium", Program("chromium")),
             wanted("slowhttptest", Program("slowhttptest")),
             wanted("npm", Program("npm")),
+            // Debian's own interpreter makes no virtual environment without it.
+            wanted("python3-venv", Nothing),
         ],
     },
     Bundle {
