@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { File } from 'node:buffer';
 import { Readable } from 'node:stream';
 
-globalThis.File ??= File; // undici takes it for granted; Node 18 has it elsewhere
-const { Pool, H2CClient, fetch } = await import('undici');
+// undici takes it for granted; Node 18 has it elsewhere, and its own fetch is undici's as well.
+globalThis.File ??= File;
+const { Pool, H2CClient } = await import('undici');
 const [version, base] = process.argv.slice(1);
 const client = version === 'h2' ? new H2CClient(base) : new Pool(base, { connections: 4, pipelining: 2 });
 const ask = async (path, options) => {
