@@ -10,6 +10,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use dispa_lab::{Cgroup, Config, Dispa, DnsServer, Finished, HttpServer, Lab, run};
 
+use crate::Script;
+
 /// Far more than any client here takes, on a machine busy with other tests.
 const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -36,6 +38,11 @@ impl<'lab> Site<'lab> {
     pub const NAME4: &'static str = "four.example.com";
     /// A name with the IPv6 address only.
     pub const NAME6: &'static str = "six.example.com";
+    /// A name that leads straight to the explicit door, as an ordinary proxy's would.
+    pub const DOOR: &'static str = "door.test";
+    /// What the URL of an origin behind dispa begins with: at the transparent door, and at the
+    /// explicit one.
+    pub const WAYS: [&'static str; 2] = ["http://example.com", "http://door.test:8080"];
     /// The site's IPv4 address.
     pub const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 10));
     /// The site's IPv6 address.
@@ -49,6 +56,7 @@ impl<'lab> Site<'lab> {
         dns.set(Self::NAME, &[Self::V4, Self::V6], 60);
         dns.set(Self::NAME4, &[Self::V4], 60);
         dns.set(Self::NAME6, &[Self::V6], 60);
+        dns.set(Self::DOOR, &[Ipv4Addr::LOCALHOST.into()], 60);
         Ok(Self {
             lab,
             cgroup: Cgroup::new()?,
@@ -86,6 +94,12 @@ impl<'lab> Site<'lab> {
         Config::new(&[Self::NAME, Self::NAME4, Self::NAME6]).target("one", Self::backend(1))
     }
 
+    /// A configuration with one target, `origin`, behind both [`Site::WAYS`].
+    #[must_use]
+    pub fn config_of(origin: SocketAddr) -> Config {
+        Config::new(&[Self::NAME, Self::DOOR]).target("origin", origin)
+    }
+
     /// Starts a daemon that intercepts the site's cgroup.
     pub fn dispa(&self, config: &Config) -> Result<Dispa> {
         Dispa::start(self.lab, &self.cgroup, config)
@@ -104,6 +118,11 @@ impl<'lab> Site<'lab> {
     /// Runs a Python script inside the cgroup.
     pub fn python(&self, script: &str, arguments: &[&str]) -> Result<String> {
         self.client("python3", &[&["-c", script], arguments].concat())
+    }
+
+    /// Runs a script inside the cgroup; returns its output if it succeeds.
+    pub fn script(&self, script: Script, arguments: &[&str]) -> Result<String> {
+        run(script.command_in(&self.cgroup)?.args(arguments), CLIENT_TIMEOUT)?.success()
     }
 
     /// How many requests each backend has seen.

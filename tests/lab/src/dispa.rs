@@ -1,7 +1,7 @@
 //! The daemon under test, as a user runs it.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
@@ -88,6 +88,20 @@ impl Dispa {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// A figure of its memory in KiB, such as `VmRSS` or `VmHWM` (proc(5), `/proc/PID/status`).
+    pub fn memory_kib(&self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        let figure = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        figure.with_context(|| format!("no {field} in\n{status}"))
+    }
+
+    /// Forgets its peak of memory: `VmHWM` begins anew at what it has now (proc(5), `clear_refs`).
+    pub fn forget_peak(&self) -> Result<()> {
+        let file = format!("/proc/{}/clear_refs", self.id());
+        fs::write(&file, "5").with_context(|| format!("cannot write {file}"))
     }
 
     /// Its log so far.

@@ -12,7 +12,8 @@ use crate::failure::{self, NoPermission};
 use crate::shell;
 
 /// Packages that would start a service at every boot, which the lab starts itself.
-const SERVICES: [(&str, &str); 2] = [("nginx-light", "nginx"), ("unbound", "unbound")];
+const SERVICES: [(&str, &str); 3] =
+    [("nginx-light", "nginx"), ("unbound", "unbound"), ("haproxy", "haproxy")];
 
 /// apt, with its lists fetched at most once.
 #[derive(Debug, Default)]

@@ -3,7 +3,9 @@
 mod apt;
 mod guest;
 mod no_services;
+mod node;
 mod packages;
+mod python;
 
 use anyhow::Result;
 
@@ -46,6 +48,10 @@ pub(crate) fn ensure(groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Guest) {
         guest::ensure(&mut apt)?;
+    }
+    if groups.contains(&Group::Lab) {
+        node::ensure()?;
+        python::ensure()?;
     }
     Ok(())
 }

@@ -102,6 +102,19 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
+        why: "more of what speaks HTTP out there: another proxy, a browser, a slow attacker, and \
+              what brings the packages of Node and Python",
+        packages: &[
+            wanted("haproxy", Program("haproxy")),
+            wanted("chromium", Program("chromium")),
+            wanted("slowhttptest", Program("slowhttptest")),
+            wanted("npm", Program("npm")),
+            // Debian's own interpreter makes no virtual environment without it.
+            wanted("python3-venv", Nothing),
+        ],
+    },
+    Bundle {
+        group: Group::Lab,
         why: "DNS: a second resolver, its load, its most exact client, and programs without glibc",
         packages: &[
             wanted("unbound", Program("unbound")),
