@@ -2,13 +2,14 @@
 
 use anyhow::Result;
 
-use crate::{cargo, ebpf, failure, setup, shell};
+use crate::{build, cargo, ebpf, failure, setup, shell};
 
 /// Builds and runs the benchmarks with these arguments, the benchmark's name first.
 pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     failure::require_root("the benchmarks need network namespaces, cgroups and eBPF")?;
     setup::ensure(setup::BENCH)?;
     ebpf::build()?;
+    build::daemon(true)?;
     shell::step("build the benchmarks", "package dispa-bench, optimised");
     shell::run(cargo::host().args(["build", "--release", "--package", "dispa-bench"]))?;
     shell::step("measure", "keep the machine quiet meanwhile");

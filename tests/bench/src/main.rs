@@ -19,7 +19,7 @@ struct Args {
 enum Command {
     /// What a connection costs the program that makes it.
     Connect(connect::Size),
-    /// What an exchange costs a proxy: dispa beside nginx and HAProxy.
+    /// What an exchange costs a proxy: dispa beside nginx and `HAProxy`.
     Http(http::Size),
     /// The measuring side of `connect`, in a process of its own.
     #[command(name = "__probe", hide = true)]

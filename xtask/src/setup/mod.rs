@@ -19,7 +19,7 @@ pub(crate) const TOOLCHAIN: &[Group] = &[Group::Host, Group::Compiler, Group::Li
 pub(crate) const DEMO: &[Group] = &[Group::Host, Group::Compiler, Group::Linker, Group::Network];
 /// What the benchmarks take.
 pub(crate) const BENCH: &[Group] =
-    &[Group::Host, Group::Compiler, Group::Linker, Group::Network, Group::Lab];
+    &[Group::Host, Group::Compiler, Group::Linker, Group::Network, Group::Lab, Group::Peers];
 /// What the tests take.
 pub(crate) const ALL: &[Group] = &[
     Group::Host,
@@ -34,6 +34,7 @@ pub(crate) const ALL: &[Group] = &[
 /// Makes this machine ready for every command.
 pub(crate) fn everything() -> Result<()> {
     ensure(ALL)?;
+    ensure(BENCH)?;
     ebpf::ensure_linker()?;
     shell::step("ready", "nothing is missing to build and test dispa");
     Ok(())

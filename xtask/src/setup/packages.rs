@@ -21,6 +21,8 @@ pub(crate) enum Group {
     Network,
     /// The servers and clients of the lab.
     Lab,
+    /// Other proxies, and what asks all of them for very much.
+    Peers,
     /// A second, older kernel.
     Guest,
     /// Attacking parsers.
@@ -135,6 +137,17 @@ const BUNDLES: &[Bundle] = &[
         ],
     },
     Bundle {
+        group: Group::Peers,
+        why: "other proxies to measure dispa against, and the programs that load them",
+        packages: &[
+            wanted("nginx-light", Program("nginx")),
+            wanted("libnginx-mod-stream", File("/usr/lib/nginx/modules/ngx_stream_module.so")),
+            wanted("haproxy", Program("haproxy")),
+            wanted("wrk", Program("wrk")),
+            wanted("nghttp2-client", Program("h2load")),
+        ],
+    },
+    Bundle {
         group: Group::Guest,
         why: "an emulated machine, to try the kernel programs on Debian 12's own kernel",
         packages: &[
@@ -183,7 +196,9 @@ impl Group {
         match self {
             Self::Compiler => ebpf::rustup_nightly().is_some(),
             Self::Linker => ebpf::linker_installed().is_some(),
-            Self::Host | Self::Network | Self::Lab | Self::Guest | Self::Fuzzer => false,
+            Self::Host | Self::Network | Self::Lab | Self::Peers | Self::Guest | Self::Fuzzer => {
+                false
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `http`: what an exchange costs a proxy, dispa beside nginx and HAProxy.
+//! `http`: what an exchange costs a proxy, dispa beside nginx and `HAProxy`.
 //!
 //! Each proxy has one worker, pinned to one core; what loads it, and the backend behind it, have
 //! another. The proxies take turns in every round. What counts is the processor time that the system

@@ -73,7 +73,7 @@ impl Peer {
     }
 
     /// Starts it on its core and waits for its first answer.
-    pub(super) fn start(self, rig: &Rig) -> Result<Running> {
+    pub(super) fn start(self, rig: &Rig<'_>) -> Result<Running> {
         let mut command = Command::new("taskset");
         command.args(["-c", PROXY_CORE]);
         match self {

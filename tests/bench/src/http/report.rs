@@ -7,15 +7,18 @@ use super::{
 };
 use crate::statistics::median;
 
+/// What each proxy showed in one round.
+type Round = Vec<(Peer, Vec<Figure>)>;
+
 /// All turns.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     /// One for each round of each row.
-    rounds: Vec<(Row, Vec<(Peer, Vec<Figure>)>)>,
+    rounds: Vec<(Row, Round)>,
 }
 
 impl Report {
-    pub(super) fn add(&mut self, row: Row, round: Vec<(Peer, Vec<Figure>)>) {
+    pub(super) fn add(&mut self, row: Row, round: Round) {
         self.rounds.push((row, round));
     }
 
@@ -38,7 +41,7 @@ impl Report {
         }
     }
 
-    fn of(&self, row: Row) -> impl Iterator<Item = &Vec<(Peer, Vec<Figure>)>> {
+    fn of(&self, row: Row) -> impl Iterator<Item = &Round> {
         self.rounds.iter().filter(move |(of, _)| *of == row).map(|(_, round)| round)
     }
 
@@ -48,7 +51,7 @@ impl Report {
     }
 
     fn cell(&self, row: Row, peer: Peer, index: usize) -> String {
-        let figure = |round: &Vec<(Peer, Vec<Figure>)>, peer: Peer| {
+        let figure = |round: &Round, peer: Peer| {
             let (_, figures) = round.iter().find(|(of, _)| *of == peer)?;
             figures.get(index).map(|(_, value)| *value)
         };
