@@ -25,6 +25,15 @@ const PEACEFUL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 /// How many attack at once.
 const ATTACKERS: usize = 1000;
 
+/// The timeouts that are on trial, and room at the backend for every attacker: whoever waits for it
+/// waits before his time begins.
+const SECTIONS: &str = "[http]
+header_timeout = 10
+body_timeout = 10
+[targets.connections]
+max = 8192
+max_per_target = 8192";
+
 /// The longest an attacker may hold its connection; the timeouts are set to 10 s.
 const LONGEST: Duration = Duration::from_secs(15);
 
@@ -127,7 +136,7 @@ fn attack(name: &str, flags: &[&str], url: &str) -> Result<()> {
         let (site, elsewhere) = (Site::new(lab)?, Cgroup::new()?);
         let config = Config::new(&[Site::NAME, Site::DOOR])
             .target("zeros", Server::ORIGIN)
-            .sections("[http]\nheader_timeout = 10\nbody_timeout = 10");
+            .sections(SECTIONS);
         let _zeros = ZeroServer::start(Server::ORIGIN)?;
         let dispa = site.dispa(&config)?;
         let _peaceful = Dispa::start(lab, &elsewhere, &config.bind(PEACEFUL))?;
