@@ -3,11 +3,12 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_lab::{Cgroup, Config, Dispa, Lab, until};
+use dispa_lab::{Cgroup, Config, Dispa, Lab, run, until};
 
 use crate::http1::Client;
 
@@ -97,6 +98,18 @@ impl Stage {
         Ok(fs::read_dir(&directory).with_context(|| directory.clone())?.count())
     }
 
+    /// The daemon's TCP connections, as `ss` lists them, for the message of a failure.
+    fn connections(&self) -> String {
+        let own = format!("pid={},", self.dispa.id());
+        let listed = run(Command::new("ss").args(["-Htanp"]), SOON);
+        let listed = listed.map(|finished| finished.stdout()).unwrap_or_default();
+        let lines = listed.lines().filter(|line| line.contains(&own) && !line.contains("LISTEN"));
+        lines
+            .map(|line| line.split_whitespace().take(5).collect::<Vec<_>>().join(" "))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
     /// Waits until the daemon holds as many descriptors as it should.
     pub fn settles_at(&self, wanted: impl Fn() -> usize) -> Result<()> {
         let settled = until(SOON, "no more descriptors than before", || {
@@ -104,7 +117,7 @@ impl Stage {
         });
         settled.with_context(|| {
             let now = self.descriptors().unwrap_or_default();
-            format!("{now} descriptors, not {}", wanted())
+            format!("{now} descriptors, not {}: {}", wanted(), self.connections())
         })
     }
 }

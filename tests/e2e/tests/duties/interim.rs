@@ -1,10 +1,10 @@
 //! Responses of the class 1xx.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::{Result, ensure};
 use dispa_e2e::{
-    Cells, Stage,
+    Cells, Gate, Stage,
     http1::{Backend, Client, Exchange},
     http2,
 };
@@ -40,6 +40,33 @@ fn hints_reach_those_who_understand_them() -> Result<()> {
             Ok(())
         });
         cells.verdict()
+    })
+}
+
+/// Sends hints, and the rest once the client has them.
+fn hint(exchange: &mut Exchange<'_>, gate: &Gate) -> io::Result<()> {
+    exchange.send(HINTS)?;
+    gate.wait();
+    exchange.send(FINE)
+}
+
+#[test]
+fn hints_come_before_the_rest_is_there() -> Result<()> {
+    Lab::run(|lab| {
+        let gate = Arc::new(Gate::new());
+        let waiting = Arc::clone(&gate);
+        let _backend = Backend::start(Stage::BACKEND, move |exchange| hint(exchange, &waiting))?;
+        let _stage = Stage::start(lab, &Stage::config())?;
+        let mut client = Client::connect(Stage::DOOR)?;
+        client.send(Stage::get("/"))?;
+        for link in ["</a.css>", "</b.css>"] {
+            let head = client.head()?;
+            ensure!(head.status() == 103 && head.list("link") == link, "{head:?}");
+        }
+        gate.open();
+        let answer = client.answer()?;
+        ensure!(answer.text() == "fine" && answer.interim.is_empty(), "{answer:?}");
+        Ok(())
     })
 }
 

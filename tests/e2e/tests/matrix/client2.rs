@@ -46,7 +46,14 @@ pub(crate) fn run(cell: Cell, token: &str, ledger: &Ledger) -> Result<()> {
             ledger.wait_ended(token)
         }
         Fault::Early | Fault::EarlyError | Fault::Refused(_) | Fault::Backend(..) => {
-            let answer = stream.answer()?;
+            let answer = stream.answer();
+            if cell.fault == Fault::Refused(200) {
+                // That would say that the tunnel is there (RFC 8441 section 5).
+                let accepted = answer.is_ok_and(|answer| answer.status != 502);
+                ensure!(!accepted, "the tunnel looks open");
+                return canary(&client, &format!("after-{token}"));
+            }
+            let answer = answer?;
             let whole = answer.cut.is_none();
             judge(cell, token, Some(&Got { status: answer.status, body: answer.body, whole }))?;
             if cell.read == Read::Half {

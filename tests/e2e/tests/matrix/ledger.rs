@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use dispa_e2e::Clock;
 use dispa_lab::until;
 
 use crate::cell::{Cell, bytes_of};
@@ -78,8 +79,12 @@ impl Ledger {
     }
 
     pub(crate) fn wait_ended(&self, token: &str) -> Result<()> {
-        until(PROMPTLY, "the end of the exchange at the backend", || {
+        let clock = Clock::start();
+        until(SOON, "the end of the exchange at the backend", || {
             self.inner().gone.contains(token).then_some(())
-        })
+        })?;
+        let time = clock.elapsed();
+        ensure!(time < PROMPTLY, "the exchange ended at the backend, but only after {time:?}");
+        Ok(())
     }
 }
