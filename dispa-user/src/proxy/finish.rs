@@ -193,6 +193,7 @@ pub(super) struct Recorded<B> {
     inner: B,
     record: Option<Record>,
     under_way: Option<UnderWay>,
+    broken: Option<AnyError>,
 }
 
 impl<B: Body> Recorded<B> {
@@ -202,12 +203,12 @@ impl<B: Body> Recorded<B> {
         if inner.is_end_stream() {
             record.outcome(Outcome::Ok);
         }
-        Self { inner, record: Some(record), under_way: Some(under_way) }
+        Self { inner, record: Some(record), under_way: Some(under_way), broken: None }
     }
 
     /// A body whose exchange is recorded elsewhere.
     pub(super) fn unrecorded(inner: B) -> Self {
-        Self { inner, record: None, under_way: None }
+        Self { inner, record: None, under_way: None, broken: None }
     }
 
     fn outcome(&mut self, outcome: Outcome) {
@@ -228,6 +229,9 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = Pin::new(&mut self.inner).poll_frame(context);
         let frame = frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
         // Until it asks for the next one, what was given waits for the client.
@@ -237,10 +241,17 @@ where
         match &frame {
             Poll::Ready(None) => self.outcome(Outcome::Ok),
             Poll::Ready(Some(Err(error))) => self.outcome(outcome_of(&**error)),
-            Poll::Ready(Some(Ok(_))) if self.inner.is_end_stream() => {
+            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || self.inner.is_end_stream() => {
                 self.outcome(Outcome::Ok);
             }
             Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(Err(error))) = frame {
+            // Told the next time: what came before it is to reach the client, and hyper would drop
+            // what has not left yet.
+            self.broken = Some(error);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         frame
     }

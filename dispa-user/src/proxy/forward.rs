@@ -15,7 +15,7 @@ use super::{
     headers::remove_one_hop,
     interim,
     reply::{AnyBody, Refusal, Replier},
-    serve::Link,
+    serve::{Link, LinkKind},
     upgrade::{self, Asked},
 };
 use crate::{
@@ -34,6 +34,7 @@ pub(super) async fn to_backend(
     replier: Replier,
     record: Record,
 ) -> Response<AnyBody> {
+    let interim = interim::sink(&request, link);
     let asked = match prepare(&mut request, backend.protocol, link) {
         Ok(asked) => asked,
         Err(refusal) => return replier.refuse(&refusal, record),
@@ -42,7 +43,8 @@ pub(super) async fn to_backend(
     if let Some(own) = &backend.host_field {
         rename(&mut request, own);
     }
-    let sent = link.worker.connections.send(backend, outgoing(request, link)).await;
+    let outgoing = Outgoing { request, interim, limit: link.worker.state.request_timeout };
+    let sent = link.worker.connections.send(backend, outgoing).await;
     answer(sent, asked, link, replier, record).await
 }
 
@@ -59,18 +61,14 @@ pub(super) async fn to_origin(
     };
     let protocol =
         if request.version() == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
+    let interim = interim::sink(&request, link);
     let asked = match prepare(&mut request, protocol, link) {
         Ok(asked) => asked,
         Err(refusal) => return replier.refuse(&refusal, record),
     };
-    let outgoing = outgoing(request, link);
+    let outgoing = Outgoing { request, interim, limit: link.worker.state.request_timeout };
     let sent = link.worker.connections.send_once(arrival.origin.0, outgoing).await;
     answer(sent, asked, link, replier, record).await
-}
-
-fn outgoing(request: Request<Incoming>, link: &Link) -> Outgoing {
-    let interim = interim::sink(&request, link);
-    Outgoing { request, interim, limit: link.worker.state.request_timeout }
 }
 
 /// Gives the request the form of the next hop. Returns the change of protocol that it asks for.
@@ -186,6 +184,9 @@ async fn answer(
             return replier.refuse(&refusal_of(&error, link), record);
         }
     };
+    if let LinkKind::Http1 { hop, .. } = &link.kind {
+        hop.answers().await;
+    }
     record.status(response.status());
     let http = &link.worker.state.http;
     if let Some(asked) = asked

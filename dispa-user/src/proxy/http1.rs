@@ -35,6 +35,10 @@ const TICK: Duration = Duration::from_millis(500);
 /// order and wait for their answer; most have gone, and their backend should hear of it.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
+/// What is read ahead and held for whoever is slow: enough for a fast stream, little enough for
+/// thousands of slow ones.
+const BUFFER: usize = 64 * 1024;
+
 /// hyper's own number, up to which it needs no memory to parse them into.
 const FIELDS_WITHOUT_MEMORY: usize = 100;
 
@@ -51,10 +55,17 @@ enum Ended {
     Closed,
 }
 
-/// Serves requests until either side closes; after the present one where the daemon drains. `seen`
-/// was read already.
-pub(super) async fn serve(stream: TcpStream, seen: BytesMut, client: Client, worker: Rc<Worker>) {
-    let hop = Rc::new(Hop::default());
+/// What was read of a connection before it was known to be served.
+pub(super) struct Begun {
+    pub(super) seen: BytesMut,
+    /// It is less than a request, and should be one by now.
+    pub(super) late: bool,
+}
+
+/// Serves requests until either side closes; after the present one where the daemon drains.
+pub(super) async fn serve(stream: TcpStream, begun: Begun, client: Client, worker: Rc<Worker>) {
+    let hop = Rc::new(Hop::new(begun.late));
+    let seen = begun.seen;
     let judge = Inbound::new(worker.state.http.heads, Rc::clone(&hop));
     let mut gate = Gate::new(stream, seen, judge);
     let client = Rc::new(client);
@@ -102,6 +113,7 @@ async fn busy(
     if http.heads.fields > FIELDS_WITHOUT_MEMORY {
         builder.max_headers(http.heads.fields);
     }
+    builder.max_buf_size(http.heads.bytes.max(BUFFER));
     let mut connection = builder.serve_connection(TokioIo::new(gate), service);
 
     let mut stopped = worker.stopped.clone();

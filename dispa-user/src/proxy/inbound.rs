@@ -48,9 +48,16 @@ pub(super) struct Hop {
     /// All that hyper wrote has left.
     flushed: Cell<bool>,
     interim: RefCell<VecDeque<Bytes>>,
+    /// The final response has begun: there is no place for an interim one any more.
+    answered: Cell<bool>,
 }
 
 impl Hop {
+    /// Of a connection whose first request is `late` already.
+    pub(super) fn new(late: bool) -> Self {
+        Self { late: Cell::new(late), ..Self::default() }
+    }
+
     /// Takes the reason why the present request is refused.
     pub(super) fn take_fault(&self) -> Option<Fault> {
         self.fault.take()
@@ -58,6 +65,7 @@ impl Hop {
 
     fn begins(&self) {
         self.busy.set(true);
+        self.answered.set(false);
         self.waiting.set(None);
     }
 
@@ -95,15 +103,20 @@ impl Hop {
         self.flushed.get() && !self.interim.borrow().is_empty()
     }
 
-    /// Whether an interim response could be written now: HTTP/1.1 is spoken, one at a time.
-    pub(super) fn takes_interim(&self) -> bool {
-        self.busy.get()
+    /// The final response is about to begin. Ready once the interim ones before it have left; those
+    /// that cannot leave at once are dropped.
+    pub(super) async fn answers(&self) {
+        if !self.interim.borrow().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        self.interim.borrow_mut().clear();
+        self.answered.set(true);
     }
 
     /// Has an interim response written before the final one, if there is time for it.
     pub(super) fn interim(&self, head: Bytes) {
         let mut interim = self.interim.borrow_mut();
-        if self.busy.get() && interim.len() < MOST_INTERIM {
+        if self.busy.get() && !self.answered.get() && interim.len() < MOST_INTERIM {
             interim.push_back(head);
         }
     }

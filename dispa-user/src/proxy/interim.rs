@@ -15,7 +15,7 @@ use crate::upstream::Interim;
 /// (RFC 9110 section 15.2), nor to one of HTTP/2, to whom hyper has no way to send them.
 pub(super) fn sink<B>(request: &Request<B>, link: &Link) -> Option<Interim> {
     let LinkKind::Http1 { hop, .. } = &link.kind else { return None };
-    if request.version() == Version::HTTP_2 || !hop.takes_interim() {
+    if request.version() != Version::HTTP_11 {
         return None;
     }
     let hop = Rc::clone(hop);

@@ -16,15 +16,12 @@ use tokio::{
 use super::{origin::Arrival, worker::Worker};
 use crate::{
     life::Phase,
-    sniff::{Verdict, http2_host, sniff},
+    sniff::{Verdict, http1_begun, http2_host, sniff},
     types::HostName,
 };
 
 /// How long a client may say nothing before its original destination is called as well.
 const SILENCE: Duration = Duration::from_millis(100);
-
-/// How long the beginning of a request may take to become a complete head.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// How much of an HTTP/2 connection is looked at for its first request.
 const LONGEST_HTTP2: usize = 64 * 1024;
@@ -43,6 +40,8 @@ pub(super) struct Peeked {
     pub(super) http2_host: Option<HostName>,
     /// The original destination, where it was called already.
     pub(super) server: Option<TcpStream>,
+    /// The request did not become whole in time.
+    pub(super) late: bool,
 }
 
 /// Reads until the verdict is there. The error is the client's: it is gone.
@@ -55,7 +54,7 @@ pub(super) async fn peek(
     match timeout(SILENCE, peek.read_some()).await {
         Ok(read) => {
             read?;
-            Ok(peek.finish(None).await)
+            Ok(peek.finish(None, worker).await)
         }
         Err(_) => race(peek, arrival, worker).await,
     }
@@ -112,18 +111,24 @@ impl Peek {
         self.stream.read_buf(&mut self.seen).await
     }
 
-    /// Reads on until the bytes tell what they are; what never does is opaque.
-    async fn finish(mut self, server: Option<TcpStream>) -> Peeked {
-        let end = Instant::now() + HEAD_LIMIT;
+    /// Reads on until the bytes tell what they are; what never does is opaque, but for a request that
+    /// has named its host already.
+    async fn finish(mut self, server: Option<TcpStream>, worker: &Worker) -> Peeked {
+        let end = Instant::now() + worker.state.http.header_timeout;
         let mut verdict = sniff(&self.seen);
+        let mut late = false;
         while verdict == Verdict::More {
             verdict = match timeout_at(end, self.read_some()).await {
                 Ok(Ok(1..)) => sniff(&self.seen),
-                Ok(Ok(0) | Err(_)) | Err(_) => Verdict::Opaque,
+                Ok(Ok(0) | Err(_)) => Verdict::Opaque,
+                Err(_) => {
+                    late = true;
+                    http1_begun(&self.seen).map_or(Verdict::Opaque, Verdict::Http1)
+                }
             };
         }
         let http2_host = if verdict == Verdict::Http2 { self.http2_host().await } else { None };
-        Peeked { stream: self.stream, prefix: self.seen, verdict, http2_host, server }
+        Peeked { stream: self.stream, prefix: self.seen, verdict, http2_host, server, late }
     }
 
     /// Waits a moment for the first request. Some clients make none before the server has spoken.
@@ -144,7 +149,7 @@ impl Peek {
     /// Hands the connection on unread.
     fn opaque(self, server: Option<TcpStream>) -> Peeked {
         let (prefix, verdict) = (self.seen, Verdict::Opaque);
-        Peeked { stream: self.stream, prefix, verdict, http2_host: None, server }
+        Peeked { stream: self.stream, prefix, verdict, http2_host: None, server, late: false }
     }
 }
 
@@ -153,7 +158,7 @@ async fn race(mut peek: Peek, arrival: &Arrival, worker: &Worker) -> io::Result<
     let dialled = tokio::select! {
         read = peek.read_some() => {
             read?;
-            return Ok(peek.finish(None).await);
+            return Ok(peek.finish(None, worker).await);
         }
         dialled = worker.connections.dial(arrival.origin.0, 0) => dialled,
     };
@@ -161,7 +166,7 @@ async fn race(mut peek: Peek, arrival: &Arrival, worker: &Worker) -> io::Result<
         Ok(server) => tokio::select! {
             read = peek.read_some() => {
                 read?;
-                return Ok(peek.finish(Some(server)).await);
+                return Ok(peek.finish(Some(server), worker).await);
             }
             spoke = spoke_first(&server) => spoke.then_some(server),
         },
@@ -176,7 +181,7 @@ async fn race(mut peek: Peek, arrival: &Arrival, worker: &Worker) -> io::Result<
         Ok(read) => read.map(drop)?,
         Err(_) => return Ok(peek.opaque(None)),
     }
-    Ok(peek.finish(None).await)
+    Ok(peek.finish(None, worker).await)
 }
 
 /// Waits until the server says something; `false` where it closed without a word.

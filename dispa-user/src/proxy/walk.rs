@@ -9,7 +9,8 @@ use super::{
     decide::{self, Way},
     dns_tcp,
     finish::Record,
-    http1, http2, origin, passthrough,
+    http1::{self, Begun},
+    http2, origin, passthrough,
     peek::{self, Spoken},
     serve::Client,
     worker::Worker,
@@ -32,7 +33,8 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
         Way::Serve { host } => {
             record.replaced_by_exchanges();
             let client = Client::transparent(arrival, Some(host));
-            http1::serve(peeked.stream, peeked.prefix, client, worker).await;
+            let begun = Begun { seen: peeked.prefix, late: peeked.late };
+            http1::serve(peeked.stream, begun, client, worker).await;
         }
         Way::ServeHttp2 { host } => {
             record.replaced_by_exchanges();
@@ -53,7 +55,9 @@ pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
     let Ok(client) = stream.peer_addr() else { return };
     let client = Client::explicit(client);
     match peek::http(stream, &worker).await {
-        Some(Spoken::Http1(stream, seen)) => http1::serve(stream, seen, client, worker).await,
+        Some(Spoken::Http1(stream, seen)) => {
+            http1::serve(stream, Begun { seen, late: false }, client, worker).await
+        }
         Some(Spoken::Http2(stream, seen)) => {
             http2::serve(stream, seen.freeze(), client, worker).await;
         }

@@ -34,6 +34,18 @@ pub(super) fn sniff(bytes: &[u8]) -> Verdict {
     }
 }
 
+/// What a request that is not whole yet says of where it wants to go, if it has said so: its Host
+/// field is whole. There may be another one to come; it is not to be served, only refused.
+#[must_use]
+pub fn begun(bytes: &[u8]) -> Option<Http1Head> {
+    let end = bytes.windows(2).rposition(|pair| pair == b"\r\n")?;
+    let whole = [bytes.get(..end)?, b"\r\n\r\n"].concat();
+    match sniff(&whole) {
+        Verdict::Http1(head) => Some(head),
+        _ => None,
+    }
+}
+
 /// Whether the bytes begin as `METHOD SP`. Methods of upper-case letters only: that is what
 /// clients send, and it keeps most other protocols out at their first byte.
 fn may_start_request(bytes: &[u8]) -> bool {
@@ -88,6 +100,15 @@ mod tests {
             host(b"GET / HTTP/1.1\r\nAccept: */*\r\nhOST: Example.COM:80\r\n\r\nrest").as_deref(),
             Some("example.com")
         );
+    }
+
+    #[test]
+    fn a_head_that_is_not_whole_may_have_named_its_host() {
+        let begun = |text: &str| super::begun(text.as_bytes()).map(|head| head.host.to_string());
+        assert_eq!(begun("GET / HTTP/1.1\r\nHost: a.test\r\nX-a").as_deref(), Some("a.test"));
+        assert_eq!(begun("GET / HTTP/1.1\r\nHost: a.te"), None);
+        assert_eq!(begun("GET / HTTP/1.1\r\nX: y\r\n"), None);
+        assert_eq!(begun("GET /"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod http1;
 mod http2;
 mod tls;
 
-pub use http1::{Http1Head, host_of};
+pub use http1::{Http1Head, begun as http1_begun, host_of};
 pub use http2::http2_host;
 pub use tls::{ClientHello, ProtocolNames};
 

@@ -18,9 +18,9 @@ use super::{
     Backend, Interim, ResponseBody, UpstreamError,
     go_ahead::GoAhead,
     http1::Http1Connection,
-    http2::Http2Connection,
+    http2::{self, Http2Connection},
     pool::{Grant, Pool, PoolLimits, Shared},
-    request_body::{BodyState, Progress, RequestBody},
+    request_body::{BodyState, Kept, Progress, RequestBody},
 };
 use crate::{
     config::{Http, Protocol, UpstreamConnections},
@@ -28,6 +28,9 @@ use crate::{
     net::{DialError, dial},
     types::HostName,
 };
+
+/// Tries of one request over HTTP/2, each of which the backend did not process.
+const MOST_TRIES: u32 = 5;
 
 /// Prepares a socket that leads to the backend of this number, before it connects.
 pub type Mark = Rc<dyn Fn(BorrowedFd<'_>, u32) -> io::Result<()>>;
@@ -206,7 +209,7 @@ impl Connections {
         backend: &Backend,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let mut again = true;
+        let (mut again, mut tries) = (true, 0);
         loop {
             let (mut connection, stream) = match self.pool.stream(backend.number).await? {
                 Shared::Stream(connection, stream) => (connection, stream),
@@ -219,6 +222,7 @@ impl Connections {
                 }
             };
             let copy = repeatable(&sending.request).filter(|_| again);
+            let unsent = Unsent::new(&mut sending.request);
             let connects = *sending.request.method() == Method::CONNECT;
             if connects && !connection.takes_extended_connect() {
                 return Err(UpstreamError::NoUpgrade);
@@ -233,11 +237,19 @@ impl Connections {
                 }
                 Err(failure) => failure,
             };
-            again = false;
             sending.request = match failure.take_message() {
                 Some(unsent) => unsent,
+                // As good as unsent: the backend says that it has done nothing with it.
+                None if http2::is_unprocessed(failure.error()) => {
+                    unsent.restore(&sending.progress).ok_or_else(|| failure.into_error())?
+                }
                 None => copy.ok_or_else(|| failure.into_error())?,
             };
+            tries += 1;
+            again = false;
+            if tries > MOST_TRIES {
+                return Err(UpstreamError::Busy);
+            }
         }
     }
 
@@ -309,6 +321,28 @@ impl Sending {
     pub(super) fn take(&mut self) -> Request<RequestBody> {
         let nothing = Request::new(RequestBody::nothing(&self.progress));
         std::mem::replace(&mut self.request, nothing)
+    }
+}
+
+/// What it takes to send a request once more that was not processed, whatever it asks for.
+struct Unsent {
+    head: Request<()>,
+    body: Kept,
+}
+
+impl Unsent {
+    fn new(request: &mut Request<RequestBody>) -> Self {
+        let mut head = Request::new(());
+        request.method().clone_into(head.method_mut());
+        request.uri().clone_into(head.uri_mut());
+        request.headers().clone_into(head.headers_mut());
+        *head.version_mut() = request.version();
+        Self { head, body: request.body_mut().keep() }
+    }
+
+    fn restore(self, progress: &Progress) -> Option<Request<RequestBody>> {
+        let body = RequestBody::from_kept(&self.body, progress)?;
+        Some(self.head.map(|()| body))
     }
 }
 

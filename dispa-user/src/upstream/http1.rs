@@ -31,6 +31,10 @@ use crate::{
     net::{Gate, Prefixed},
 };
 
+/// What is read ahead and held for whoever is slow: enough for a fast stream, little enough for
+/// thousands of slow ones.
+const BUFFER: usize = 64 * 1024;
+
 /// hyper's own number, up to which it needs no memory to parse them into.
 const FIELDS_WITHOUT_MEMORY: usize = 100;
 
@@ -66,6 +70,7 @@ impl Http1Connection {
         if limits.fields > FIELDS_WITHOUT_MEMORY {
             builder.max_headers(limits.fields);
         }
+        builder.max_buf_size(limits.bytes.max(BUFFER));
         let (sender, driver) = builder.handshake(TokioIo::new(gate)).await?;
         let driver = Driven::new(driver);
         Ok(Box::new(Self { sender, driver, talk, slot, since: Instant::now() }))

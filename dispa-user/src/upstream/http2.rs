@@ -1,10 +1,12 @@
 //! One HTTP/2 connection to a backend, and the streams on it.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -13,7 +15,7 @@ use hyper::{
     client::conn::{TrySendError, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::sleep};
 
 use super::{pool::Slot, request_body::RequestBody};
 use crate::{config::Http, life::Tasks};
@@ -26,6 +28,10 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What is taken from a request's body ahead of what the backend takes.
 const SEND_BUFFER: usize = 64 * 1024;
 
+/// How often it is looked whether the backend's settings have come: soon at first.
+const FIRST_LOOK: Duration = Duration::from_micros(500);
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
 /// A connection shared by as many exchanges as the backend allows. Clones are the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Http2Connection {
@@ -33,14 +39,29 @@ pub(super) struct Http2Connection {
     shared: Rc<Allowed>,
 }
 
-/// What the backend allows, and how much of that is used.
-#[derive(Debug, Default)]
+/// What hyper drives the connection with. What the backend allows is asked of it.
+type Driver = http2::Connection<TokioIo<TcpStream>, RequestBody, Tasks>;
+
 struct Allowed {
-    /// Streams at once; none until its settings are there.
-    streams: Cell<usize>,
-    /// WebSocket on a stream (RFC 8441 section 3).
-    extended_connect: Cell<bool>,
+    driver: RefCell<Pin<Box<Driver>>>,
     open: Cell<usize>,
+}
+
+impl std::fmt::Debug for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Allowed").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+impl Allowed {
+    /// Streams at once; none until the backend's settings are there.
+    fn streams(&self) -> usize {
+        self.driver.borrow().current_max_send_streams()
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        self.driver.borrow_mut().as_mut().poll(context)
+    }
 }
 
 /// One stream of a connection, open until it is dropped.
@@ -87,26 +108,20 @@ impl Http2Connection {
             .max_header_list_size(u32::try_from(http.heads.bytes).unwrap_or(u32::MAX))
             .handshake(TokioIo::new(stream))
             .await?;
-        let shared = Rc::new(Allowed::default());
-        let allowed = Rc::clone(&shared);
-        let mut connection = Box::pin(connection);
-        let mut step = move |context: &mut Context<'_>| {
-            let ended = connection.as_mut().poll(context);
-            allowed.streams.set(connection.current_max_send_streams());
-            allowed.extended_connect.set(connection.is_extended_connect_protocol_enabled());
-            ended
-        };
-        poll_fn(|context| match step(context) {
-            Poll::Pending if shared.streams.get() == 0 => Poll::Pending,
-            Poll::Pending => Poll::Ready(Ok(())),
-            Poll::Ready(ended) => Poll::Ready(ended),
-        })
-        .await?;
+        let driver = RefCell::new(Box::pin(connection));
+        let shared = Rc::new(Allowed { driver, open: Cell::new(0) });
+        let driven = Rc::clone(&shared);
         tasks.spawn(async move {
             // Its errors reach whoever waits for a response.
-            let _ = poll_fn(step).await;
+            let _ = poll_fn(|context| driven.poll(context)).await;
             drop(slot);
         });
+        // hyper tells nobody that the settings have come.
+        let mut pause = FIRST_LOOK;
+        while shared.streams() == 0 && !sender.is_closed() {
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
         Ok(Self { sender, shared })
     }
 
@@ -117,8 +132,8 @@ impl Http2Connection {
 
     /// Another stream, if the backend allows one more; `freed` is called once it is free again.
     pub(super) fn stream(&self, freed: Freed) -> Option<Stream> {
-        let Allowed { streams, open, .. } = &*self.shared;
-        if open.get() >= streams.get() {
+        let open = &self.shared.open;
+        if open.get() >= self.shared.streams() {
             return None;
         }
         open.set(open.get() + 1);
@@ -127,7 +142,7 @@ impl Http2Connection {
 
     /// Whether the backend takes WebSocket on a stream (RFC 8441 section 3).
     pub(super) fn takes_extended_connect(&self) -> bool {
-        self.shared.extended_connect.get()
+        self.shared.driver.borrow().is_extended_connect_protocol_enabled()
     }
 
     /// Sends `request` and waits for the head of its response.
@@ -137,4 +152,17 @@ impl Http2Connection {
     ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
         self.sender.try_send_request(request)
     }
+}
+
+/// Whether the backend says that it has done nothing with a request: it refused the stream, or is
+/// about to close the connection and will not look at it (RFC 9113 sections 6.8 and 8.7).
+pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(|error| {
+        error.reason() == Some(h2::Reason::REFUSED_STREAM)
+            || error.is_go_away()
+                && error.is_remote()
+                && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }

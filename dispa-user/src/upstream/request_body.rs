@@ -1,7 +1,7 @@
 //! A request's body on its way to a server, and the limits that run from its last move.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     pin::{Pin, pin},
     rc::Rc,
@@ -74,10 +74,51 @@ impl Progress {
     }
 }
 
-/// A client's body, or the nothing that a copy of a request without one has.
+/// The most that is kept of a body to send it again.
+const MOST_KEPT: usize = 64 * 1024;
+
+/// What was sent of a body, as long as it is little.
+#[derive(Debug, Default)]
+struct Sent {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    /// It was more, or not only data.
+    lost: bool,
+}
+
+impl Sent {
+    fn note(&mut self, frame: &Frame<Bytes>) {
+        let piece = frame.data_ref().filter(|piece| self.bytes + piece.len() <= MOST_KEPT);
+        match piece {
+            Some(piece) if !self.lost => {
+                self.bytes += piece.len();
+                self.pieces.push(piece.clone());
+            }
+            Some(_) | None => {
+                self.lost = true;
+                self.pieces.clear();
+            }
+        }
+    }
+}
+
+/// A body that was sent before, kept to be sent again; clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept(Rc<RefCell<Sent>>);
+
+/// Where a body comes from.
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// What was kept of it, the last piece first.
+    Again(Vec<Bytes>),
+}
+
+/// A client's body, or what was kept of one.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    inner: Option<Incoming>,
+    source: Source,
+    kept: Option<Kept>,
     progress: Progress,
     stall: Stall,
     go_ahead: Option<Rc<GoAhead>>,
@@ -98,7 +139,13 @@ impl RequestBody {
     /// `inner`, whose moves are noted in `progress`, and which may stand still for `limit`.
     pub(super) fn new(inner: Incoming, progress: &Progress, limit: Duration) -> Self {
         let stall = Stall::new(limit);
-        Self { inner: Some(inner), progress: progress.clone(), stall, go_ahead: None }
+        let source = Source::Client(inner);
+        Self { source, kept: None, progress: progress.clone(), stall, go_ahead: None }
+    }
+
+    /// Keeps what is sent, as long as it is little.
+    pub(super) fn keep(&mut self) -> Kept {
+        self.kept.get_or_insert_default().clone()
     }
 
     /// Nothing is sent before `go_ahead` is given.
@@ -108,8 +155,20 @@ impl RequestBody {
 
     /// The body of a request that has none.
     pub(super) fn nothing(progress: &Progress) -> Self {
+        Self::again(Vec::new(), progress)
+    }
+
+    /// A body that was sent before, all of it, if it was kept.
+    pub(super) fn from_kept(kept: &Kept, progress: &Progress) -> Option<Self> {
+        let sent = kept.0.borrow();
+        let whole = progress.state() == BodyState::Ended && !sent.lost;
+        whole.then(|| Self::again(sent.pieces.iter().rev().cloned().collect(), progress))
+    }
+
+    fn again(pieces: Vec<Bytes>, progress: &Progress) -> Self {
         let stall = Stall::new(Duration::ZERO);
-        Self { inner: None, progress: progress.clone(), stall, go_ahead: None }
+        let source = Source::Again(pieces);
+        Self { source, kept: None, progress: progress.clone(), stall, go_ahead: None }
     }
 
     /// Another one like it; only nothing can be had twice.
@@ -137,10 +196,18 @@ impl Body for RequestBody {
             ready!(go_ahead.poll_given(context));
             this.go_ahead = None;
         }
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let inner = match &mut this.source {
+            Source::Client(inner) => inner,
+            Source::Again(pieces) => {
+                return Poll::Ready(pieces.pop().map(|it| Ok(Frame::data(it))));
+            }
+        };
         let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(context) else {
             return this.poll_stalled(context).map(|stalled| Some(Err(stalled)));
         };
+        if let (Some(Kept(kept)), Some(Ok(frame))) = (&this.kept, &frame) {
+            kept.borrow_mut().note(frame);
+        }
         this.stall.moved();
         this.progress.note(match &frame {
             Some(Err(_)) => BodyState::Broken,
@@ -151,10 +218,18 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Incoming::is_end_stream)
+        match &self.source {
+            Source::Client(inner) => inner.is_end_stream(),
+            Source::Again(pieces) => pieces.is_empty(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        match &self.source {
+            Source::Client(inner) => inner.size_hint(),
+            Source::Again(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
+        }
     }
 }

@@ -117,7 +117,11 @@ impl Body for ResponseBody {
             return Poll::Ready(Some(Err(ResponseBodyError::Stalled)));
         };
         this.stall.moved();
-        this.ended |= frame.is_none();
+        this.ended |= match &frame {
+            None => true,
+            Some(Ok(frame)) => frame.is_trailers(),
+            Some(Err(_)) => false,
+        };
         Poll::Ready(frame.map(|frame| frame.map_err(ResponseBodyError::from)))
     }
 
