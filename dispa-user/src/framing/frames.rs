@@ -12,6 +12,7 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 /// RFC 9113 section 6.1.
@@ -31,10 +32,16 @@ pub struct FloodLimits {
     pub control: u32,
 }
 
-/// The client sends more than it may.
+/// Why a connection is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more frames in a second than an exchange can need")]
-pub struct Flood;
+pub enum FrameFault {
+    /// The client sends more than it may.
+    #[error("more frames in a second than an exchange can need")]
+    Flood,
+    /// RFC 9113 section 3.4.
+    #[error("the first frame is not SETTINGS")]
+    NoSettings,
+}
 
 /// Counts the frames of one connection.
 #[derive(Debug)]
@@ -51,6 +58,8 @@ pub struct Frames {
     head: Option<Instant>,
     /// The present frame is the last of a head.
     head_ends: bool,
+    /// The client has sent its settings.
+    settled: bool,
 }
 
 impl Frames {
@@ -68,11 +77,12 @@ impl Frames {
             control: 0,
             head: Some(now),
             head_ends: true,
+            settled: false,
         }
     }
 
     /// Takes in what the client sent next.
-    pub fn advance(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
+    pub fn advance(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), FrameFault> {
         if now.saturating_duration_since(self.second) >= SECOND {
             (self.second, self.resets, self.control) = (now, 0, 0);
         }
@@ -107,9 +117,12 @@ impl Frames {
         self.head.is_some_and(|since| since.elapsed() > limit)
     }
 
-    fn count(&mut self, now: Instant) -> Result<(), Flood> {
+    fn count(&mut self, now: Instant) -> Result<(), FrameFault> {
         let [high, middle, low, kind, flags, ..] = self.header;
         self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
+        if !std::mem::replace(&mut self.settled, true) {
+            return if kind == SETTINGS { Ok(()) } else { Err(FrameFault::NoSettings) };
+        }
         if matches!(kind, HEADERS | CONTINUATION) {
             self.head.get_or_insert(now);
             self.head_ends = flags & END_HEADERS != 0;
@@ -121,6 +134,6 @@ impl Frames {
             _ => (&mut self.control, self.limits.control),
         };
         *count += 1;
-        if *count > limit { Err(Flood) } else { Ok(()) }
+        if *count > limit { Err(FrameFault::Flood) } else { Ok(()) }
     }
 }

@@ -14,7 +14,7 @@ mod response;
 
 pub use body::BodyFrame;
 pub use fault::Fault;
-pub use frames::{Flood, FloodLimits, Frames};
+pub use frames::{FloodLimits, FrameFault, Frames};
 pub use request::{RequestHead, RequestScan};
 pub use response::{ResponseHead, ResponseScan};
 

@@ -230,6 +230,14 @@ fn unsound_chunks_do_not_pass() {
     assert_eq!(chunks(&format!("0\r\n{}", "x: y\r\n".repeat(9)), 7), Err(Fault::Trailer));
 }
 
+#[test]
+fn the_first_frame_is_settings() {
+    let limits = FloodLimits { resets: 2, control: 3 };
+    let mut frames = Frames::new(limits, Instant::now());
+    let first = [&[b'P'; 24][..], &frame(6, 0, &[0; 8])].concat();
+    assert_eq!(frames.advance(&first, Instant::now()), Err(FrameFault::NoSettings));
+}
+
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).expect("a short one");
     [&[0, 0, length, kind, flags, 0, 0, 0, 1], payload].concat()
@@ -250,7 +258,7 @@ fn frames_are_counted_by_the_second_and_by_their_kind() {
         (8, 0, &[0; 4][..], None),
     ] {
         let mut frames = Frames::new(limits, start);
-        frames.advance(&[b'P'; 24], start).expect("a preface");
+        assert_eq!(frames.advance(&[&[b'P'; 24][..], &frame(4, 0, &[])].concat(), start), Ok(()));
         let one = frame(kind, flags, payload);
         let mut now = start;
         for _ in 0..2 {
@@ -285,7 +293,8 @@ proptest! {
     fn frames_are_counted_alike_whatever_the_pieces(
         kinds in prop::collection::vec((0..10_u8, 0..2_u8, 0..20_usize), 0..40), step in 1..30_usize
     ) {
-        let bytes: Vec<u8> = std::iter::once(vec![0; 24])
+        let bytes: Vec<u8> = [vec![0; 24], frame(4, 0, &[])]
+            .into_iter()
             .chain(kinds.iter().map(|(kind, flags, length)| frame(*kind, *flags, &vec![9; *length])))
             .flatten()
             .collect();

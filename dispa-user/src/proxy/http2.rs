@@ -127,7 +127,7 @@ impl AsyncRead for Counted {
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
         let counted = self.frames.borrow_mut().advance(read, std::time::Instant::now());
-        Poll::Ready(counted.map_err(|flood| io::Error::new(io::ErrorKind::InvalidData, flood)))
+        Poll::Ready(counted.map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault)))
     }
 }
 

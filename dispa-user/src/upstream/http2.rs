@@ -43,7 +43,8 @@ pub(super) struct Http2Connection {
 type Driver = http2::Connection<TokioIo<TcpStream>, RequestBody, Tasks>;
 
 struct Allowed {
-    driver: RefCell<Pin<Box<Driver>>>,
+    /// Gone once it has ended: as long as it is there, requests wait for it.
+    driver: RefCell<Option<Pin<Box<Driver>>>>,
     open: Cell<usize>,
 }
 
@@ -56,11 +57,24 @@ impl std::fmt::Debug for Allowed {
 impl Allowed {
     /// Streams at once; none until the backend's settings are there.
     fn streams(&self) -> usize {
-        self.driver.borrow().current_max_send_streams()
+        self.driver.borrow().as_ref().map_or(0, |driver| driver.current_max_send_streams())
     }
 
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        self.driver.borrow_mut().as_mut().poll(context)
+    /// Whether WebSocket is taken on a stream (RFC 8441 section 3).
+    fn extended_connect(&self) -> bool {
+        self.driver.borrow().as_ref().is_some_and(|it| it.is_extended_connect_protocol_enabled())
+    }
+
+    /// Goes on with the connection; ready when it is over.
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut driver = self.driver.borrow_mut();
+        let Some(running) = driver.as_mut() else { return Poll::Ready(()) };
+        // Its errors reach whoever waits for a response.
+        let ended = running.as_mut().poll(context).map(drop);
+        if ended.is_ready() {
+            *driver = None;
+        }
+        ended
     }
 }
 
@@ -108,12 +122,11 @@ impl Http2Connection {
             .max_header_list_size(u32::try_from(http.heads.bytes).unwrap_or(u32::MAX))
             .handshake(TokioIo::new(stream))
             .await?;
-        let driver = RefCell::new(Box::pin(connection));
+        let driver = RefCell::new(Some(Box::pin(connection)));
         let shared = Rc::new(Allowed { driver, open: Cell::new(0) });
         let driven = Rc::clone(&shared);
         tasks.spawn(async move {
-            // Its errors reach whoever waits for a response.
-            let _ = poll_fn(|context| driven.poll(context)).await;
+            poll_fn(|context| driven.poll(context)).await;
             drop(slot);
         });
         // hyper tells nobody that the settings have come.
@@ -142,7 +155,7 @@ impl Http2Connection {
 
     /// Whether the backend takes WebSocket on a stream (RFC 8441 section 3).
     pub(super) fn takes_extended_connect(&self) -> bool {
-        self.shared.driver.borrow().is_extended_connect_protocol_enabled()
+        self.shared.extended_connect()
     }
 
     /// Sends `request` and waits for the head of its response.

@@ -243,6 +243,8 @@ class Suite:
             if self.transparent:
                 # There what is no request at all is relayed to where it was going.
                 for row in requests.LENGTHS + requests.CHUNKS:
+                    if b"\x0b" in row[2]:
+                        continue  # no request to begin with: relayed
                     tasks.append(pool.submit(self.request, row, self.transparent, "transparent request"))
             for row in requests.CASES:
                 if row[3] == requests.FORWARDED:
