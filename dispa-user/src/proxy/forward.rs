@@ -21,14 +21,13 @@ use super::{
 use crate::{
     config::Protocol,
     framing::Fault,
-    types::{HostName, Outcome},
+    types::Outcome,
     upstream::{Backend, Outgoing, ResponseBody, UpstreamError},
 };
 
 /// Forwards to `backend`.
 pub(super) async fn to_backend(
     mut request: Request<Incoming>,
-    host: &HostName,
     backend: &Backend,
     link: &Link,
     replier: Replier,
@@ -39,7 +38,7 @@ pub(super) async fn to_backend(
         Ok(asked) => asked,
         Err(refusal) => return replier.refuse(&refusal, record),
     };
-    forwarded::tell(&mut request, host, link);
+    forwarded::tell(&mut request, link);
     if let Some(own) = &backend.host_field {
         rename(&mut request, own);
     }

@@ -2,14 +2,11 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Version,
-    header::{FORWARDED, VIA},
+    header::{self, FORWARDED, VIA},
 };
 
 use super::serve::Link;
-use crate::{
-    config::{Forwarded, Http},
-    types::HostName,
-};
+use crate::config::{Forwarded, Http};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -30,7 +27,7 @@ pub(super) fn via(fields: &mut HeaderMap, from: Version, http: &Http) {
 }
 
 /// Tells the backend who asks, as the configuration wants it.
-pub(super) fn tell<B>(request: &mut Request<B>, host: &HostName, link: &Link) {
+pub(super) fn tell<B>(request: &mut Request<B>, link: &Link) {
     let http = &link.worker.state.http;
     let ip = link.client.ip();
     let keeps = match http.forwarded {
@@ -38,6 +35,10 @@ pub(super) fn tell<B>(request: &mut Request<B>, host: &HostName, link: &Link) {
         Forwarded::Replace => false,
         Forwarded::Append => http.trusted_proxies.contains(&ip),
     };
+    // As the client wrote it.
+    let authority =
+        request.uri().authority().and_then(|it| HeaderValue::from_str(it.as_str()).ok());
+    let host = authority.or_else(|| request.headers().get(header::HOST).cloned());
     let fields = request.headers_mut();
     let client = link.client.shown();
     if !keeps {
@@ -50,20 +51,19 @@ pub(super) fn tell<B>(request: &mut Request<B>, host: &HostName, link: &Link) {
     if !fields.contains_key(PROTO) {
         fields.insert(PROTO, HTTP);
     }
-    if !fields.contains_key(HOST)
-        && let Ok(host) = HeaderValue::from_str(host.as_str())
-    {
+    let Some(host) = host else { return };
+    let element = element(&ip.to_string(), host.to_str().unwrap_or_default());
+    if !fields.contains_key(HOST) {
         fields.insert(HOST, host);
     }
-    if let Ok(element) = HeaderValue::try_from(element(&ip.to_string(), host)) {
+    if let Ok(element) = HeaderValue::try_from(element) {
         fields.append(FORWARDED, element);
     }
 }
 
-/// RFC 7239 section 4; an address with colons is quoted, in brackets.
-fn element(ip: &str, host: &HostName) -> String {
-    let quoted = |text: &str| {
-        if text.contains(':') { format!("\"[{text}]\"") } else { text.to_owned() }
-    };
-    format!("for={};host={};proto=http", quoted(ip), quoted(host.as_str()))
+/// RFC 7239 section 4; what is no token is quoted, an IPv6 address in brackets as well.
+fn element(ip: &str, host: &str) -> String {
+    let ip = if ip.contains(':') { format!("\"[{ip}]\"") } else { ip.to_owned() };
+    let host = if host.contains([':', '[']) { format!("\"{host}\"") } else { host.to_owned() };
+    format!("for={ip};host={host};proto=http")
 }

@@ -211,5 +211,5 @@ pub(super) async fn exchange(
     };
     record.target(&backend.name);
     record.lease(lease);
-    Ok(forward::to_backend(request, &host, backend, &link, replier, record).await)
+    Ok(forward::to_backend(request, backend, &link, replier, record).await)
 }

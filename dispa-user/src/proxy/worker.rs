@@ -29,7 +29,7 @@ use crate::{
 const BEAT: Duration = Duration::from_millis(250);
 
 /// How often idle connections are looked through.
-const SWEEP: Duration = Duration::from_secs(15);
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The pause after an accept that failed for want of something (descriptors, memory).
 const BACK_OFF: Duration = Duration::from_millis(50);

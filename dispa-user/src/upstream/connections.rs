@@ -197,8 +197,8 @@ impl Connections {
         let early = response_is_early(&sending.progress);
         Ok(response.map(|body| {
             if early {
-                connection.release(&self.tasks);
-                return ResponseBody::alone(body, limit);
+                let released = connection.release(&self.tasks);
+                return ResponseBody::alone(body, Some(released), limit);
             }
             ResponseBody::http1(body, connection, Rc::clone(self), limit)
         }))
@@ -260,7 +260,7 @@ impl Connections {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let response = connection.exchange(sending.take()).await;
         let response = response.map_err(TrySendError::into_error)?;
-        Ok(response.map(|body| ResponseBody::alone(body, self.http.body_timeout)))
+        Ok(response.map(|body| ResponseBody::alone(body, None, self.http.body_timeout)))
     }
 
     /// Takes a connection back that a response was read from.

@@ -1,6 +1,7 @@
 //! One HTTP/1.1 connection to a server.
 
 use std::{
+    convert::Infallible,
     fmt,
     future::{Future as _, poll_fn},
     pin::pin,
@@ -15,7 +16,7 @@ use hyper::{
     client::conn::{TrySendError, http1},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{net::TcpStream, sync::oneshot, time::Instant};
 
 use super::{
     connections::Sending,
@@ -50,6 +51,12 @@ pub(super) struct Http1Connection {
     /// Since when it has been idle.
     pub(super) since: Instant,
 }
+
+/// Whoever wants something of a connection that goes on by itself.
+#[derive(Debug)]
+pub(super) struct Released(
+    #[expect(dead_code, reason = "its end is what counts")] oneshot::Sender<Infallible>,
+);
 
 impl fmt::Debug for Http1Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,13 +119,21 @@ impl Http1Connection {
         self.is_ready() && self.talk.is_clean()
     }
 
-    /// Lets the connection go on by itself, until its exchange is over.
-    pub(super) fn release(self, tasks: &Tasks) {
+    /// Lets the connection go on by itself, until its exchange is over or what is returned is
+    /// dropped.
+    pub(super) fn release(self, tasks: &Tasks) -> Released {
         let Self { sender, driver, slot, .. } = self;
+        let (released, gone) = oneshot::channel::<Infallible>();
+        // As long as there is one, the connection waits for another request.
+        drop(sender);
         tasks.spawn(async move {
-            let _ = driver.into_inner().await;
-            drop((sender, slot));
+            tokio::select! {
+                _ = driver.into_inner() => {}
+                _ = gone => {}
+            }
+            drop(slot);
         });
+        Released(released)
     }
 
     /// The connection itself, once HTTP is over on it.

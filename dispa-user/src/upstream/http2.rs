@@ -15,7 +15,10 @@ use hyper::{
     client::conn::{TrySendError, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 use super::{pool::Slot, request_body::RequestBody};
 use crate::{config::Http, life::Tasks};
@@ -46,6 +49,8 @@ struct Allowed {
     /// Gone once it has ended: as long as it is there, requests wait for it.
     driver: RefCell<Option<Pin<Box<Driver>>>>,
     open: Cell<usize>,
+    /// When a stream last ended.
+    since: Cell<Instant>,
 }
 
 impl std::fmt::Debug for Allowed {
@@ -97,6 +102,7 @@ impl std::fmt::Debug for Freed {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.shared.open.set(self.shared.open.get() - 1);
+        self.shared.since.set(Instant::now());
         if let Some(Freed(tell)) = self.freed.take() {
             tell();
         }
@@ -123,7 +129,8 @@ impl Http2Connection {
             .handshake(TokioIo::new(stream))
             .await?;
         let driver = RefCell::new(Some(Box::pin(connection)));
-        let shared = Rc::new(Allowed { driver, open: Cell::new(0) });
+        let shared =
+            Rc::new(Allowed { driver, open: Cell::new(0), since: Cell::new(Instant::now()) });
         let driven = Rc::clone(&shared);
         tasks.spawn(async move {
             poll_fn(|context| driven.poll(context)).await;
@@ -141,6 +148,11 @@ impl Http2Connection {
     /// Whether nothing can be sent on it any more.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    /// Whether nothing has been asked of it for `limit`.
+    pub(super) fn is_idle_for(&self, limit: Duration) -> bool {
+        self.shared.open.get() == 0 && self.shared.since.get().elapsed() >= limit
     }
 
     /// Another stream, if the backend allows one more; `freed` is called once it is free again.

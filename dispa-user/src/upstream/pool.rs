@@ -318,10 +318,15 @@ impl Pool {
     /// Closes the connections that have been idle for too long, or that the backend has closed.
     pub(super) fn sweep(&self) {
         let mut all = Vec::new();
+        let mut over = Vec::new();
         for connected in self.backends.borrow_mut().values_mut() {
             all.extend(connected.idle.drain(..));
-            connected.shared.retain(|connection| !connection.is_closed());
+            let is_over =
+                |it: &mut Http2Connection| it.is_closed() || it.is_idle_for(self.limits.idle_for);
+            over.extend(connected.shared.extract_if(.., is_over));
         }
+        // Outside the borrow: each gives its slot back.
+        drop(over);
         for mut connection in all {
             if connection.since.elapsed() < self.limits.idle_for && connection.is_ready() {
                 let backend = connection.backend();

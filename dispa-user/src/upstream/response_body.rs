@@ -13,7 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 
-use super::{Connections, http1::Http1Connection, http2::Stream, stall::Stall, tunnel::Tunnel};
+use super::{
+    Connections,
+    http1::{Http1Connection, Released},
+    http2::Stream,
+    stall::Stall,
+    tunnel::Tunnel,
+};
 
 /// The body of a backend's response.
 ///
@@ -30,10 +36,13 @@ enum Source {
     /// A connection of its own; it goes back to where it came from.
     Http1 { connection: Box<Http1Connection>, home: Rc<Connections> },
     /// A connection that goes on by itself and is used for nothing else.
-    Alone,
+    Alone { _released: Option<Released> },
     /// One of the streams of a connection.
     Http2 { stream: Stream, upgrade: Option<OnUpgrade> },
 }
+
+/// What is left once it was taken.
+const NOTHING: Source = Source::Alone { _released: None };
 
 /// Why a response's body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +76,9 @@ impl ResponseBody {
         Self::new(inner, Source::Http1 { connection, home }, limit)
     }
 
-    /// From a connection that is polled by somebody else.
-    pub(super) fn alone(inner: Incoming, limit: Duration) -> Self {
-        Self::new(inner, Source::Alone, limit)
+    /// From a connection that is polled by somebody else, for as long as it is wanted.
+    pub(super) fn alone(inner: Incoming, released: Option<Released>, limit: Duration) -> Self {
+        Self::new(inner, Source::Alone { _released: released }, limit)
     }
 
     /// From a stream that counts as open as long as this lives, and that may leave HTTP by `upgrade`.
@@ -85,13 +94,13 @@ impl ResponseBody {
     /// The connection itself, or the stream, after a response that switched it to another protocol;
     /// `None` where it is not to be had.
     pub async fn into_tunnel(mut self) -> Option<Tunnel> {
-        match std::mem::replace(&mut self.source, Source::Alone) {
+        match std::mem::replace(&mut self.source, NOTHING) {
             Source::Http1 { connection, .. } => connection.into_tunnel(),
             Source::Http2 { stream, upgrade: Some(upgrade) } => {
                 let upgraded = upgrade.await.ok()?;
                 Some(Tunnel::new(TokioIo::new(upgraded), stream))
             }
-            Source::Alone | Source::Http2 { upgrade: None, .. } => None,
+            Source::Alone { .. } | Source::Http2 { upgrade: None, .. } => None,
         }
     }
 }
@@ -110,7 +119,7 @@ impl Body for ResponseBody {
             Source::Http1 { connection, .. } => {
                 connection.poll(context, |context| Pin::new(&mut *inner).poll_frame(context))
             }
-            Source::Alone | Source::Http2 { .. } => Pin::new(inner).poll_frame(context),
+            Source::Alone { .. } | Source::Http2 { .. } => Pin::new(inner).poll_frame(context),
         };
         let Poll::Ready(frame) = frame else {
             ready!(this.stall.poll_over(context));
@@ -139,9 +148,7 @@ impl Drop for ResponseBody {
         if !(self.ended || self.inner.is_end_stream()) {
             return;
         }
-        if let Source::Http1 { connection, home } =
-            std::mem::replace(&mut self.source, Source::Alone)
-        {
+        if let Source::Http1 { connection, home } = std::mem::replace(&mut self.source, NOTHING) {
             home.put_back(connection);
         }
     }

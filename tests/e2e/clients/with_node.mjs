@@ -21,7 +21,7 @@ async function ask(path, { method = 'GET', headers = {}, body = [], trailers } =
 
 console.log('get', (await ask('/hello')).text);
 console.log('hints', JSON.stringify((await ask('/hints')).hints));
-console.log('trailers down', JSON.stringify((await ask('/chunked')).trailers));
+console.log('trailers down', JSON.stringify((await ask('/chunked', { headers: { te: 'trailers' } })).trailers));
 
 const sent = { method: 'POST', headers: { trailer: 'x-end' }, body: ['a', 'b'], trailers: { 'x-end': 'yes' } };
 const echo = JSON.parse((await ask('/echo', sent)).text);

@@ -300,15 +300,3 @@ fn http2_a_stream_that_is_reset_leaves_no_backend_waiting() -> Result<()> {
         http2_open(&client, "/greets").map(drop)
     })
 }
-
-#[test]
-fn http2_a_backend_that_resets_resets_the_stream() -> Result<()> {
-    world(|_| {
-        let client = http2::Client::connect(Stage::DOOR)?;
-        let (mut stream, mut body) = http2_open(&client, "/resets")?;
-        stream.send("x", false)?;
-        let heard = http2_rest(&stream, &mut body);
-        ensure!(heard.is_err(), "it ends as if all were well: {heard:?}");
-        http2_open(&client, "/greets").map(drop)
-    })
-}
