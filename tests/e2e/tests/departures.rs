@@ -35,13 +35,15 @@ enum Way {
 const WAYS: [Way; 5] =
     [Way::Http1Fin, Way::Http1Rst, Way::Http2Fin, Way::Http2Rst, Way::Http2Streams];
 
+/// All that comes of a response that goes on.
+const EVENT: &str = "6\r\ndata:\n\r\n";
+
 /// Answers nothing, or one event and then nothing.
 fn say_nothing(exchange: &mut Exchange<'_>) -> io::Result<()> {
     if exchange.head.word(1) == "/events" {
-        exchange.send(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
-             transfer-encoding: chunked\r\n\r\n6\r\ndata:\n\r\n",
-        )?;
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+                    transfer-encoding: chunked\r\n\r\n";
+        exchange.send(format!("{head}{EVENT}"))?;
     }
     exchange.until_gone()
 }
@@ -57,7 +59,12 @@ fn ask(way: Way, path: &str) -> Result<Vec<Farewell>> {
 
 fn ask_http1(way: Way, path: &str) -> Result<Farewell> {
     let mut client = Client::connect(Stage::DOOR)?;
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", Stage::HOST))?;
+    client.send(Stage::get(path))?;
+    if path == "/events" {
+        // With something unread a close would be a reset.
+        client.head()?;
+        ensure!(client.read(EVENT.len())? == EVENT.as_bytes(), "not the event");
+    }
     Ok(Box::new(move || {
         if matches!(way, Way::Http1Rst) {
             client.reset()?;
