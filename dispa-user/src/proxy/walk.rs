@@ -56,7 +56,7 @@ pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
     let client = Client::explicit(client);
     match peek::http(stream, &worker).await {
         Some(Spoken::Http1(stream, seen)) => {
-            http1::serve(stream, Begun { seen, late: false }, client, worker).await
+            http1::serve(stream, Begun { seen, late: false }, client, worker).await;
         }
         Some(Spoken::Http2(stream, seen)) => {
             http2::serve(stream, seen.freeze(), client, worker).await;

@@ -131,9 +131,9 @@ impl Http2Connection {
         let driver = RefCell::new(Some(Box::pin(connection)));
         let shared =
             Rc::new(Allowed { driver, open: Cell::new(0), since: Cell::new(Instant::now()) });
-        let driven = Rc::clone(&shared);
+        let running = Rc::clone(&shared);
         tasks.spawn(async move {
-            poll_fn(|context| driven.poll(context)).await;
+            poll_fn(|context| running.poll(context)).await;
             drop(slot);
         });
         // hyper tells nobody that the settings have come.

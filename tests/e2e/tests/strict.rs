@@ -44,12 +44,12 @@ fn nothing_passes_that_two_parsers_could_read_in_two_ways() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         site.dns.set(NAME, &[Site::V4], 60);
-        let daemons = [
+        let proxies = [
             site.dispa(&config(1, ""))?,
             site.dispa(&config(2, "protocol = \"http2\""))?,
             site.dispa(&config(3, ""))?,
         ];
-        let before: Vec<usize> = daemons.iter().map(descriptors).collect::<Result<_>>()?;
+        let before: Vec<usize> = proxies.iter().map(descriptors).collect::<Result<_>>()?;
         // Learned by the first, so that its address is intercepted.
         site.client("getent", &["ahostsv4", NAME])?;
 
@@ -62,7 +62,7 @@ fn nothing_passes_that_two_parsers_could_read_in_two_ways() -> Result<()> {
         println!("{}", verdict.lines().last().context("it says what it did")?);
         ensure!(site.original.requests() == 0, "nothing goes astray");
 
-        for (dispa, before) in daemons.iter().zip(before) {
+        for (dispa, before) in proxies.iter().zip(before) {
             until(IDLE_TIMEOUT, "connections are closed", || {
                 descriptors(dispa).is_ok_and(|now| now <= before + 1).then_some(())
             })?;

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{Cells, Stage, http1, http2};
 use dispa_lab::{Config, Lab};
 
-use cell::{Cell, Fault, How, Place, table};
+use cell::{Cell, Fault, How, Place, Read, table};
 use ledger::Ledger;
 
 /// Idle connections to the backend: requests come one after the other, so each of two workers has
@@ -86,7 +86,7 @@ struct World {
 /// Goes through all cells of a table, one after the other, with the same daemon.
 fn go_through(
     backend: impl FnOnce(&Arc<Ledger>) -> Result<Backend> + Send,
-    faults: &[Fault],
+    table: Vec<Cell>,
     run: Run,
 ) -> Result<()> {
     Lab::run(|lab| {
@@ -96,7 +96,7 @@ fn go_through(
         fresh("warm-up")?;
         let mut base = world.descriptors()?;
         let mut cells = Cells::new();
-        for (number, cell) in table(faults).into_iter().enumerate() {
+        for (number, cell) in table.into_iter().enumerate() {
             let outcome = world.go_through(cell, &format!("{number}-t"), run, base);
             if outcome.is_err() {
                 // What this cell left behind is no fault of the next.
@@ -170,7 +170,7 @@ const BACKEND_RESETS: &[Fault] = &[
 #[test]
 fn http1_client_and_http1_backend() -> Result<()> {
     let faults = [ANSWERS, REFUSALS, CLIENT_GOES, BACKEND_GOES, BACKEND_GOES_IN_HEAD].concat();
-    go_through(Backend::one, &faults, client1::run)
+    go_through(Backend::one, table(&faults), client1::run)
 }
 
 #[test]
@@ -183,11 +183,18 @@ fn http2_client_and_http1_backend() -> Result<()> {
 #[test]
 fn http1_client_and_http2_backend() -> Result<()> {
     let faults = [ANSWERS, CLIENT_GOES, BACKEND_GOES, BACKEND_RESETS].concat();
-    go_through(Backend::two, &faults, client1::run)
+    // hyper holds the body of a stream that has no window, and looks at nothing of it until there is
+    // one: that its client has reset the connection shows when it has.
+    let stays = |cell: &Cell| {
+        let resets = [Fault::ClientInSilence(How::Rst), Fault::ClientInBody(How::Rst)];
+        cell.read == Read::Stuck && resets.contains(&cell.fault)
+    };
+    let cells = table(&faults).into_iter().filter(|cell| !stays(cell)).collect();
+    go_through(Backend::two, cells, client1::run)
 }
 
 #[test]
 fn http2_client_and_http2_backend() -> Result<()> {
     let faults = [ANSWERS, CLIENT_GOES, CLIENT_RESETS, BACKEND_GOES, BACKEND_RESETS].concat();
-    go_through(Backend::two, &faults, client2::run)
+    go_through(Backend::two, table(&faults), client2::run)
 }
