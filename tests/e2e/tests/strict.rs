@@ -53,9 +53,9 @@ fn nothing_passes_that_two_parsers_could_read_in_two_ways() -> Result<()> {
         // Learned by the first, so that its address is intercepted.
         site.client("getent", &["ahostsv4", NAME])?;
 
-        let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("strict/run.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("strict/run.py");
         let mut command = site.cgroup.command(python()?);
-        command.arg(suite).args((1..=3).map(|number| door(number).to_string()));
+        command.arg(script).args((1..=3).map(|number| door(number).to_string()));
         command.args((1..=3).map(|number| target(number).port().to_string()));
         command.arg(format!("{}:80", Site::V4));
         let verdict = run(&mut command, SUITE_TIMEOUT)?.success()?;
