@@ -177,7 +177,7 @@ fn http1_client_and_http1_backend() -> Result<()> {
 fn http2_client_and_http1_backend() -> Result<()> {
     let faults =
         [ANSWERS, REFUSALS, CLIENT_GOES, CLIENT_RESETS, BACKEND_GOES, BACKEND_GOES_IN_HEAD];
-    go_through(Backend::one, &faults.concat(), client2::run)
+    go_through(Backend::one, table(&faults.concat()), client2::run)
 }
 
 #[test]
