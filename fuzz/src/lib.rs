@@ -1,6 +1,8 @@
 //! The daemon's pure rooms that read what the network sends, and nothing else of it: they build in
 //! seconds, without the kernel programs.
 
+#[path = "../../dispa-user/src/framing/mod.rs"]
+pub mod framing;
 #[path = "../../dispa-user/src/sniff/mod.rs"]
 pub mod sniff;
 #[path = "../../dispa-user/src/types/mod.rs"]

@@ -15,7 +15,7 @@ const CARGO_FUZZ: &str = "cargo-fuzz@0.13.2";
 /// What fuzzing takes.
 const NEEDS: &[Group] = &[Group::Host, Group::Fuzzer];
 /// Each attacks one parser; a file of `fuzz/fuzz_targets` and a directory of `fuzz/seeds`.
-const TARGETS: [&str; 3] = ["http_head", "client_hello", "dns_answer"];
+const TARGETS: [&str; 4] = ["http_head", "http1_forward", "client_hello", "dns_answer"];
 /// Where builds are, and the inputs found so far that reach new code: the next run starts there.
 const BUILT: &str = "target/fuzz";
 /// How long each target runs unless told otherwise, `ci` included.
