@@ -4,13 +4,12 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use dispa_lab::{Dispa, Process};
+use dispa_lab::{Cgroup, Dispa, Process};
 
 use super::rig::{BACKEND, HOST, PROXY_CORE, Rig};
 
@@ -29,6 +28,8 @@ pub(super) enum Peer {
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) process: Process,
+    /// Its own: whatever it has started goes with it.
+    _cgroup: Cgroup,
     /// From the command to the first answer.
     pub(super) start: Duration,
 }
@@ -74,7 +75,8 @@ impl Peer {
 
     /// Starts it on its core and waits for its first answer.
     pub(super) fn start(self, rig: &Rig<'_>) -> Result<Running> {
-        let mut command = Command::new("taskset");
+        let cgroup = Cgroup::new()?;
+        let mut command = cgroup.command("taskset");
         command.args(["-c", PROXY_CORE]);
         match self {
             Self::Nginx => {
@@ -95,7 +97,7 @@ impl Peer {
         while !answers(self.http()) {
             ensure!(began.elapsed() < START_LIMIT, "{} does not answer", self.name());
         }
-        Ok(Running { process, start: began.elapsed() })
+        Ok(Running { process, _cgroup: cgroup, start: began.elapsed() })
     }
 
     fn nginx(self, directory: &Path) -> String {
@@ -124,7 +126,7 @@ stream {{ server {{ listen {relay}; proxy_pass {BACKEND}; proxy_buffer_size 64k;
         format!(
             "global
   nbthread 1
-  maxconn 15000
+  maxconn 9400
 defaults
   mode http
   timeout client 60s

@@ -28,7 +28,7 @@ pub(super) struct Rig<'lab> {
     pub(super) lab: &'lab Lab,
     /// Whose connections dispa intercepts: the load's.
     pub(super) cgroup: Cgroup,
-    _backend: Process,
+    _backend: (Process, Cgroup),
     _dns: DnsServer,
 }
 
@@ -54,7 +54,7 @@ impl<'lab> Rig<'lab> {
 }
 
 /// nginx, which answers 16 bytes from memory, or a file of 10 MiB.
-fn start_backend(lab: &Lab) -> Result<Process> {
+fn start_backend(lab: &Lab) -> Result<(Process, Cgroup)> {
     let origin = Rig::ORIGIN;
     let directory = lab.directory().display();
     lab.file("bulk", &"0".repeat(usize::try_from(BULK_BYTES)?))?;
@@ -75,11 +75,12 @@ http {{
 "
         ),
     )?;
-    let mut command = Command::new("taskset");
+    let cgroup = Cgroup::new()?;
+    let mut command = cgroup.command("taskset");
     command.args(["-c", OTHER_CORE, "nginx", "-c"]).arg(file);
     let process = Process::start(&mut command)?;
     until(Duration::from_secs(20), "the backend", || {
         std::net::TcpStream::connect(BACKEND).is_ok().then_some(())
     })?;
-    Ok(process)
+    Ok((process, cgroup))
 }
