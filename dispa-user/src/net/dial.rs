@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Socket, Type};
-
+use socket2::{Domain, SockRef, Socket, Type};
 use tokio::{
     net::{TcpSocket, TcpStream, UdpSocket},
     time::timeout,
 };
+
+use super::tune::tune;
 
 /// Why no connection came about.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +65,8 @@ pub async fn dial(
     prepare(socket.as_fd()).map_err(failed)?;
     match timeout(limit, socket.connect(address)).await {
         Ok(Ok(stream)) => {
-            // Small writes must not wait for an acknowledgement; a failure only makes it slower.
-            let _ = stream.set_nodelay(true);
+            // A failure only makes it slower.
+            let _ = tune(&SockRef::from(&stream));
             Ok(stream)
         }
         Ok(Err(source)) => Err(failed(source)),

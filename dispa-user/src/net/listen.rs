@@ -6,7 +6,9 @@ use std::{
     num::NonZeroUsize,
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::tune::tune;
 
 /// Connections the kernel queues for one worker; it caps this at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
@@ -155,6 +157,7 @@ fn bound(
     if kind == Type::STREAM {
         // After a restart the old connections' ports are still in TIME_WAIT.
         socket.set_reuse_address(true)?;
+        tune(&SockRef::from(&socket))?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -8,6 +8,7 @@ mod listen;
 mod prefixed;
 mod relay;
 mod route;
+mod tune;
 
 pub use datagram::{Datagram, DatagramDoor};
 pub use dial::{DialError, datagram_socket, dial};

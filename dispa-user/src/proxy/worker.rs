@@ -184,8 +184,6 @@ async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
 }
 
 fn start(stream: TcpStream, door: Door, worker: &Rc<Worker>) {
-    // Small writes must not wait for an acknowledgement; a failure only makes it slower.
-    let _ = stream.set_nodelay(true);
     let shared = Rc::clone(worker);
     match door {
         Door::Transparent => worker.tasks.spawn(walk::transparent(stream, shared)),
