@@ -8,7 +8,7 @@ use std::{
 };
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, Queue, RingBuf, SkStorage},
     programs::{CgroupAttachMode, CgroupSockAddr, cgroup_sock_addr::CgroupSockAddrLink},
 };
@@ -322,10 +322,10 @@ fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
     let events_on = u8::from(options.events);
     let dns_on = u8::from(options.dns);
     let catch_all = u8::from(!options.caught_ports.is_empty());
-    let btf = Btf::from_sys_fs().ok();
     let ring = if options.events { EVENT_RING_BYTES } else { SMALLEST_RING };
     EbpfLoader::new()
-        .btf(btf.as_ref())
+        // The programs have no relocations against the kernel's types: nothing to keep in memory.
+        .btf(None)
         .override_global(globals::NETNS_COOKIE, &cookie, true)
         .override_global(globals::DOOR_PORT4, &port4, true)
         .override_global(globals::DOOR_PORT6, &port6, true)

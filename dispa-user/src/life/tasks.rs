@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, future::Future, rc::Rc};
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
 /// The tasks of one worker. Clones count together.
@@ -20,10 +21,8 @@ impl Tasks {
     /// Runs `task` on this worker's runtime and counts it until it ends or is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         let running = Running::new(&self.shared);
-        tokio::task::spawn_local(async move {
-            let _running = running;
-            task.await;
-        });
+        // An async block would hold the task twice: as it was given, and as it is awaited.
+        tokio::task::spawn_local(task.map(move |()| drop(running)));
     }
 
     /// Tasks running now.
@@ -43,7 +42,7 @@ impl Tasks {
 /// hyper's own tasks run where its connection does.
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, future: F) {
-        self.spawn(async move { drop(future.await) });
+        self.spawn(future.map(drop));
     }
 }
 

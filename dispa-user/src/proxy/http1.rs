@@ -76,10 +76,10 @@ pub(super) async fn serve(stream: TcpStream, begun: Begun, client: Client, worke
         // What an idle connection holds is what it needs; the rest is made when there is work.
         match Box::pin(busy(gate, &hop, &client, &worker)).await {
             Ended::Idle(idle) => gate = idle,
-            Ended::Unread(stream) => return linger(stream).await,
+            Ended::Unread(stream) => return Box::pin(linger(stream)).await,
             Ended::Stuck(stream) => return reset(stream),
             Ended::Switched(stream, switched) => {
-                return upgrade::relay(stream, switched, &worker).await;
+                return Box::pin(upgrade::relay(stream, switched, &worker)).await;
             }
             Ended::Closed => return,
         }

@@ -24,9 +24,9 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
     };
     let mut record = Record::transparent(&arrival, worker.stopped.clone());
     if arrival.origin.0.port() == DNS_PORT {
-        return dns_tcp::relay(stream, &arrival, record, &worker).await;
+        return Box::pin(dns_tcp::relay(stream, &arrival, record, &worker)).await;
     }
-    let Ok(peeked) = peek::peek(stream, &arrival, &worker).await else {
+    let Ok(peeked) = Box::pin(peek::peek(stream, &arrival, &worker)).await else {
         return record.client_aborted();
     };
     match decide::connection(&peeked, &arrival, &worker.state) {
@@ -39,14 +39,14 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
         Way::ServeHttp2 { host } => {
             record.replaced_by_exchanges();
             let client = Client::transparent(arrival, host);
-            http2::serve(peeked.stream, peeked.prefix.freeze(), client, worker).await;
+            Box::pin(http2::serve(peeked.stream, peeked.prefix.freeze(), client, worker)).await;
         }
         Way::Backend { host, rule } => {
             record.host(&host);
             record.rule(rule);
-            passthrough::to_backend(peeked, record, &worker).await;
+            Box::pin(passthrough::to_backend(peeked, record, &worker)).await;
         }
-        Way::Relay => passthrough::to_origin(peeked, &arrival, record, &worker).await,
+        Way::Relay => Box::pin(passthrough::to_origin(peeked, &arrival, record, &worker)).await,
     }
 }
 
@@ -54,12 +54,12 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
 pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
     let Ok(client) = stream.peer_addr() else { return };
     let client = Client::explicit(client);
-    match peek::http(stream, &worker).await {
+    match Box::pin(peek::http(stream, &worker)).await {
         Some(Spoken::Http1(stream, seen)) => {
             http1::serve(stream, Begun { seen, late: false }, client, worker).await;
         }
         Some(Spoken::Http2(stream, seen)) => {
-            http2::serve(stream, seen.freeze(), client, worker).await;
+            Box::pin(http2::serve(stream, seen.freeze(), client, worker)).await;
         }
         None => {}
     }
