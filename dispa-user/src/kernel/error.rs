@@ -46,6 +46,16 @@ pub enum KernelError {
         /// Why.
         source: io::Error,
     },
+    /// The cgroup is an ordinary directory, or one of cgroup v1.
+    #[error(
+        "{} is no directory of cgroup v2: name one below its mount in intercept.cgroup \
+         (`grep cgroup2 /proc/mounts`)",
+        path.display()
+    )]
+    NotCgroup2 {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The kernel refused the object.
     #[error("cannot load the kernel programs: {}", chain(&**.0))]
     Load(#[source] Box<EbpfError>),

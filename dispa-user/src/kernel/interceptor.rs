@@ -16,6 +16,7 @@ use dispa_common::{
     Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6, globals, maps,
     programs, slot_of_v4,
 };
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 use super::{
     Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
@@ -148,6 +149,9 @@ impl Interceptor {
             }
             _ => KernelError::Cgroup { path: cgroup.to_owned(), source },
         })?;
+        if fstatfs(&directory).is_ok_and(|system| system.filesystem_type() != CGROUP2_SUPER_MAGIC) {
+            return Err(KernelError::NotCgroup2 { path: cgroup.to_owned() });
+        }
         self.links.restoring = attach_all(&mut self.ebpf, &self.restoring, &directory)?;
         self.links.redirecting = attach_all(&mut self.ebpf, &self.redirecting, &directory)?;
         Ok(())

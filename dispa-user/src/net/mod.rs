@@ -8,6 +8,7 @@ mod listen;
 mod prefixed;
 mod relay;
 mod route;
+mod splice;
 mod tune;
 
 pub use datagram::{Datagram, DatagramDoor};
@@ -18,3 +19,4 @@ pub use listen::{ListenError, Listener, TransparentDoor, explicit_door, transpar
 pub use prefixed::Prefixed;
 pub use relay::{Failure, Relayed, Side, keep_alive, relay, reset};
 pub use route::{RouteError, SlotRoute, slot_prefix};
+pub use splice::splice;

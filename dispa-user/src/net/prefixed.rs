@@ -21,16 +21,6 @@ impl<S> Prefixed<S> {
     pub fn new(prefix: Bytes, inner: S) -> Self {
         Self { prefix, inner }
     }
-
-    /// The stream itself; what of the prefix was not read is lost.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-
-    /// The stream itself.
-    pub fn inner(&self) -> &S {
-        &self.inner
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {

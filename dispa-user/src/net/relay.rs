@@ -1,4 +1,4 @@
-//! Copying bytes both ways without reading them.
+//! Copying bytes both ways between two streams, of whatever kind.
 
 use std::{
     cell::Cell,
@@ -53,7 +53,7 @@ pub struct Relayed {
 
 /// Copies until both sides have closed, or neither has said anything for `idle`. A side that only
 /// closes its sending half goes on receiving.
-pub async fn relay<C, S>(client: &mut C, server: &mut S, idle: Option<Duration>) -> Relayed
+pub async fn relay<C, S>(client: &mut C, server: &mut S, idle: Duration) -> Relayed
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -64,16 +64,13 @@ where
     let copied = {
         let copy = copy_bidirectional_with_sizes(&mut client, &mut server, BUFFER, BUFFER);
         let mut copy = pin!(copy);
-        match idle {
-            None => Some(copy.await),
-            Some(idle) => loop {
-                let last = moved.get();
-                match timeout_at(last + idle, copy.as_mut()).await {
-                    Ok(copied) => break Some(copied),
-                    Err(_) if moved.get() > last => {}
-                    Err(_) => break None,
-                }
-            },
+        loop {
+            let last = moved.get();
+            match timeout_at(last + idle, copy.as_mut()).await {
+                Ok(copied) => break Some(copied),
+                Err(_) if moved.get() > last => {}
+                Err(_) => break None,
+            }
         }
     };
     let failed = match copied {
@@ -162,13 +159,16 @@ mod tests {
     use super::{Relayed, relay};
     use crate::net::Prefixed;
     use proptest::prelude::{any, prop_assert_eq, proptest};
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_half_closed_side_goes_on_receiving() {
         let (mut client, mut client_end) = duplex(64);
         let (mut server, mut server_end) = duplex(64);
-        let relayed = tokio::join!(relay(&mut client_end, &mut server_end, None), async {
+        let relayed = tokio::join!(relay(&mut client_end, &mut server_end, LONG), async {
             client.write_all(b"question").await.expect("memory");
             client.shutdown().await.expect("memory");
             let mut question = String::new();
@@ -192,13 +192,13 @@ mod tests {
             received in proptest::collection::vec(any::<u8>(), 0..3000),
             step in 1..200_usize,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
             let relayed = runtime.block_on(async {
                 let (client, client_end) = duplex(step);
                 let (server, mut server_end) = duplex(step);
                 let mut client_end = Prefixed::new(ahead.clone().into(), client_end);
                 let (relayed, back, there) = tokio::join!(
-                    relay(&mut client_end, &mut server_end, None),
+                    relay(&mut client_end, &mut server_end, LONG),
                     exchange(client, &sent),
                     exchange(server, &received),
                 );

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use super::{finish::Record, origin::Arrival, peek::Peeked, pick, worker::Worker};
 use crate::{
     config::Scheme,
-    net::{self, Failure, Prefixed, Relayed, Side, keep_alive, reset},
+    net::{self, Failure, Relayed, Side, keep_alive, reset},
     types::Outcome,
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn to_origin(
     };
     match server {
         Ok(server) => {
-            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Relayed, record).await;
+            relay(stream, &prefix, server, Outcome::Relayed, record).await;
         }
         Err(error) => {
             tracing::debug!(%error, "the original destination cannot be reached");
@@ -46,7 +46,7 @@ pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Work
     record.lease(lease);
     match worker.connections.dial_backend(backend).await {
         Ok(server) => {
-            relay(Prefixed::new(prefix.freeze(), stream), server, Outcome::Ok, record).await;
+            relay(stream, &prefix, server, Outcome::Ok, record).await;
         }
         Err(error) => {
             tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
@@ -56,10 +56,16 @@ pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Work
     }
 }
 
-async fn relay(client: Prefixed<TcpStream>, server: TcpStream, good: Outcome, mut record: Record) {
+async fn relay(
+    client: TcpStream,
+    ahead: &[u8],
+    server: TcpStream,
+    good: Outcome,
+    mut record: Record,
+) {
     let mut ends = Ends::new(client, server);
     let Some((client, server)) = &mut ends.open else { return };
-    let Relayed { sent, received, failed } = net::relay(client, server, None).await;
+    let Relayed { sent, received, failed } = net::splice(client, ahead, server).await;
     record.bytes(sent, received);
     match failed {
         None => {
@@ -77,12 +83,12 @@ async fn relay(client: Prefixed<TcpStream>, server: TcpStream, good: Outcome, mu
 /// Both ends of a relay. Unless it ended in order they are reset, also when the relay is dropped:
 /// neither must take what it got for the whole.
 struct Ends {
-    open: Option<(Prefixed<TcpStream>, TcpStream)>,
+    open: Option<(TcpStream, TcpStream)>,
 }
 
 impl Ends {
-    fn new(client: Prefixed<TcpStream>, server: TcpStream) -> Self {
-        keep_alive(client.inner());
+    fn new(client: TcpStream, server: TcpStream) -> Self {
+        keep_alive(&client);
         keep_alive(&server);
         Self { open: Some((client, server)) }
     }
@@ -95,7 +101,7 @@ impl Ends {
 impl Drop for Ends {
     fn drop(&mut self) {
         if let Some((client, server)) = self.open.take() {
-            reset(client.into_inner());
+            reset(client);
             reset(server);
         }
     }

@@ -168,8 +168,7 @@ async fn relay_between<C>(
 ) where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let Relayed { sent, received, failed } =
-        net::relay(&mut client, tunnel.stream(), Some(limit)).await;
+    let Relayed { sent, received, failed } = net::relay(&mut client, tunnel.stream(), limit).await;
     record.bytes(sent, received);
     record.outcome(match failed {
         None => Outcome::Ok,

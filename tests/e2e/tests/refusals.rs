@@ -94,6 +94,18 @@ fn with_a_cgroup_that_does_not_exist() -> Result<()> {
 }
 
 #[test]
+fn with_a_directory_that_is_no_cgroup() -> Result<()> {
+    Lab::run(|lab| {
+        let cgroup = Cgroup::new()?;
+        let config = lab.file("x.toml", &Site::config().text(lab.directory()))?;
+        let mut command = cgroup.command(Dispa::binary()?);
+        let text = refusal(&cgroup, command.arg("-c").arg(config), SYSTEM)?;
+        one_line_about(&text, &["no directory of cgroup v2", "intercept.cgroup"]);
+        Ok(())
+    })
+}
+
+#[test]
 fn with_its_port_taken() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;

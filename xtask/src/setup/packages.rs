@@ -57,6 +57,7 @@ const BUNDLES: &[Bundle] = &[
         packages: &[
             wanted("gcc", Program("cc")),
             wanted("libc6-dev", File("/usr/include/stdlib.h")),
+            wanted("make", Program("make")),
             wanted("pkg-config", Program("pkg-config")),
         ],
     },

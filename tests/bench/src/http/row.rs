@@ -21,7 +21,7 @@ use super::{
 /// keeps its own.
 const IDLE: u16 = 9_000;
 
-/// After which nothing moves any more on idle connections.
+/// After which nothing moves any more in a proxy that has nothing to do.
 const REST: Duration = Duration::from_secs(3);
 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
@@ -160,6 +160,7 @@ impl Turn<'_> {
     }
 
     fn start(&self) -> Result<Vec<Figure>> {
+        thread::sleep(REST);
         let memory = memory_kib(self.running.process.id())? / 1024.0;
         Ok(vec![("ms", self.running.start.as_secs_f64() * 1e3), ("MiB", memory)])
     }
