@@ -31,7 +31,7 @@ impl Rules {
     #[must_use]
     pub fn find(&self, host: &HostName) -> Option<&Pattern> {
         let pattern = self.intercept.find(host)?;
-        self.exclude.find(host).is_none().then_some(pattern)
+        (self.exclude.is_empty() || self.exclude.find(host).is_none()).then_some(pattern)
     }
 
     /// Whether nothing can ever be intercepted because no pattern says so.

@@ -2,24 +2,45 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::Pattern;
 use crate::types::HostName;
 
-/// A set of patterns that finds the most specific match with one hash lookup a label.
+/// A set of patterns that finds the most specific match with one hash lookup, and one more for each
+/// suffix that is as long as that of some wildcard.
 ///
-/// The maps keep the standard library's keyed hash: host names come from the network.
+/// The hash is a fast one: what the network sends is looked up and never put in, so that nobody can
+/// fill a bucket.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PatternSet {
-    exact: HashMap<HostName, Pattern>,
+    exact: HashMap<HostName, Pattern, RandomState>,
     /// By suffix.
-    wildcards: HashMap<HostName, Pattern>,
+    wildcards: HashMap<HostName, Pattern, RandomState>,
+    lengths: Lengths,
+}
+
+/// The lengths of some names, in bytes: a bit for each that a name can have.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lengths([u64; 4]);
+
+impl Lengths {
+    fn insert(&mut self, length: usize) {
+        if let Some(word) = self.0.get_mut(length / 64) {
+            *word |= 1 << (length % 64);
+        }
+    }
+
+    fn contain(self, length: usize) -> bool {
+        self.0.get(length / 64).is_some_and(|word| word >> (length % 64) & 1 == 1)
+    }
 }
 
 impl PatternSet {
     pub(super) fn find(&self, host: &HostName) -> Option<&Pattern> {
-        self.exact
-            .get(host)
-            .or_else(|| suffixes(host.as_str()).find_map(|suffix| self.wildcards.get(suffix)))
+        self.exact.get(host).or_else(|| {
+            suffixes(host.as_str(), self.lengths).find_map(|suffix| self.wildcards.get(suffix))
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -37,7 +58,10 @@ impl FromIterator<Pattern> for PatternSet {
         for pattern in patterns {
             let map = match pattern {
                 Pattern::Exact(_) => &mut set.exact,
-                Pattern::Wildcard(_) => &mut set.wildcards,
+                Pattern::Wildcard(_) => {
+                    set.lengths.insert(pattern.host().as_str().len());
+                    &mut set.wildcards
+                }
             };
             map.insert(pattern.host().clone(), pattern);
         }
@@ -45,7 +69,10 @@ impl FromIterator<Pattern> for PatternSet {
     }
 }
 
-/// What follows each dot, the longest first: `x.a.b` gives `a.b`, then `b`.
-fn suffixes(host: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(host), |rest| rest.split_once('.').map(|(_, suffix)| suffix)).skip(1)
+/// What follows each dot, the longest first, if it has one of these lengths: `x.a.b` gives `a.b`,
+/// then `b`.
+fn suffixes(host: &str, lengths: Lengths) -> impl Iterator<Item = &str> {
+    memchr::memchr_iter(b'.', host.as_bytes())
+        .filter(move |dot| lengths.contain(host.len() - dot - 1))
+        .filter_map(|dot| host.get(dot + 1..))
 }

@@ -3,6 +3,7 @@
 
 mod connect;
 mod http;
+mod matcher;
 mod statistics;
 
 use anyhow::Result;
@@ -21,6 +22,8 @@ enum Command {
     Connect(connect::Size),
     /// What an exchange costs a proxy: dispa beside nginx and `HAProxy`.
     Http(http::Size),
+    /// What finding the rule for a host costs.
+    Match(matcher::Size),
     /// The measuring side of `connect`, in a process of its own.
     #[command(name = "__probe", hide = true)]
     Probe(connect::Ends),
@@ -30,6 +33,7 @@ fn main() -> Result<()> {
     match Args::parse().command {
         Command::Connect(size) => connect::run(&size),
         Command::Http(size) => http::run(&size),
+        Command::Match(size) => matcher::run(size),
         Command::Probe(ends) => connect::probe(&ends),
     }
 }

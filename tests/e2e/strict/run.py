@@ -173,12 +173,12 @@ class Suite:
         if wanted == "forwarded":
             right = status == 200 and forwarded == 1
         elif wanted == "ended":
-            right = got.end != "open"
+            right = got.end != "open" and forwarded == 0
         elif wanted == "reset":
             # A fault that ends the whole connection is stricter still (RFC 9113 section 5.4).
             right = (reset or goaway or status in (400, 431) or got.end != "open") and forwarded == 0
-        elif wanted == "some refused":
-            right = reset or any(kind == streams.RST for kind, _, _, _ in frames) or got.end != "open"
+        elif wanted == "cut":
+            right = goaway or any(kind == streams.RST for kind, _, _, _ in frames) or got.end != "open"
         else:
             right = status == wanted and forwarded == 0
         if not right:
@@ -210,7 +210,7 @@ class Suite:
         for kind, flags, number, _ in self.frames(seen):
             if kind == streams.GOAWAY:
                 return True
-            if wanted == "some refused" and kind == streams.RST:
+            if wanted == "cut" and kind == streams.RST:
                 return True
             if number == 1 and (kind == streams.RST or kind in (0, 1) and flags & streams.END_STREAM):
                 return True

@@ -2,7 +2,8 @@
 
 A row: its name, the rule, what is sent (a function of a token), and what is required: `forwarded` (200 on
 stream 1), a status (answered so on stream 1, nothing passed on), `reset` (stream 1 is reset or answered
-400, nothing passed on), or `ended` (the connection is closed, with GOAWAY or without).
+400, nothing passed on), `ended` (the connection is closed, with GOAWAY or without, and nothing passed on),
+or `cut` (a stream is reset, or all of them end).
 Frames are built by hand; hpack only compresses fields.
 """
 
@@ -61,6 +62,11 @@ def post(token, *fields, **how):
 
 def without(name):
     return lambda t: START + raw(pack([it for it in pseudo(t) if it[0] != name]))
+
+
+def extended(missing):
+    fields = lambda t: pseudo(t, method=b"CONNECT") + [(b":protocol", b"websocket")]
+    return lambda t: START + raw(pack([it for it in fields(t) if it[0] != missing]), end=False)
 
 
 def with_field(name, value):
@@ -153,6 +159,9 @@ CASES = [
     ("expect of something else", "9110 10.1.1", lambda t: START + head(t, (b"expect", b"x")), 417),
     ("CONNECT", "9113 8.5", lambda t: START + raw(pack([(b":method", b"CONNECT"), (b":authority", b"a.test:80")]), end=False), 405),
     ("extended CONNECT to something else", "8441 4", lambda t: START + raw(pack(pseudo(t, method=b"CONNECT") + [(b":protocol", b"x")]), end=False), 405),
+    ("a WebSocket without :path", "8441 4", extended(b":path"), "reset"),
+    ("a WebSocket without :scheme", "8441 4", extended(b":scheme"), "reset"),
+    ("a WebSocket without :authority", "8441 4", extended(b":authority"), "reset"),
     (":protocol without CONNECT", "8441 4", lambda t: START + head(t, (b":protocol", b"websocket")), "reset"),
     ("Max-Forwards 0", "9110 7.6.2", lambda t: START + head(t, (b"max-forwards", b"0"), method=b"OPTIONS"), 204),
     ("101 fields", "6585 5", lambda t: START + head(t, *[(b"x", b"y")] * 101), 431),
@@ -195,7 +204,11 @@ CASES = [
     ("a flood of empty data", "9113 10.5", lambda t: START + post(t) + data(b"", False) * 5000, "ended"),
     ("a flood of unknown frames", "9113 10.5", flood(5000, frame(0x77)), "ended"),
     ("a bomb of fields", "9113 10.5.1", hpack_bomb, "reset"),
-    ("a thousand streams at once", "9113 5.1.2", many_streams, "some refused"),
+    ("a thousand streams at once", "9113 5.1.2", many_streams, "cut"),
     ("a head that never ends", "9113 10.5", lambda t: START + frame(HEADERS, 0, 1, pack(pseudo(t))), "ended"),
+    ("a window that stays shut", "9113 10.5", lambda t: PREFACE + frame(SETTINGS, 0, 0, b"\0\x04\0\0\0\0") + head(t), "cut"),
+    ("data behind the end of a stream", "9113 5.1", lambda t: START + post(t) + data(b"hello") + data(b"more") * 3, "cut"),
+    ("a head behind the end of a stream", "9113 5.1", lambda t: START + post(t) + data(b"hello") + head(t), "cut"),
+    ("data behind a reset", "9113 5.1", lambda t: START + post(t) + frame(RST, 0, 1, b"\0\0\0\x08") + data(b"more"), "cut"),
     ("a body that never ends", "9113 10.5", lambda t: START + post(t) + data(b"hello", False), 408),
 ]
