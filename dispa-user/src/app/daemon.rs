@@ -19,7 +19,7 @@ use super::{
 use crate::{
     admin,
     config::{CgroupChoice, Config, Dns, Scheme, Scope, Target, TargetAuthority},
-    control::{Learner, Signals, log_events},
+    control::{Learner, Signals, log_events, watch_backends},
     kernel::{Cgroup2, Doors, Interceptor, Options, monotonic_ns, require},
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     net::SlotRoute,
@@ -109,6 +109,7 @@ impl Daemon {
         let state = State::new(config, interception);
         let (stop, stopped) = stop_signal();
         let workers = start_workers(config, listeners, &state, &stopped)?;
+        watch_backends(&state, &config.health);
         let drain_timeout = config.http.drain_timeout;
         let mut daemon = Self { state, stop, drain_timeout, workers, route: None };
         if let Err(error) = daemon.start_intercepting(plan).await {

@@ -4,8 +4,6 @@
 use super::section::Section;
 use super::value::{boolean, choice, integer, nonempty, seconds};
 
-/// Checks in a row before a target changes its state.
-const MAX_THRESHOLD: u32 = 1_000;
 /// A century.
 const MAX_RETENTION_DAYS: u32 = 36_500;
 /// More connections than a database server takes from one client.
@@ -13,15 +11,6 @@ const MAX_DATABASE_CONNECTIONS: u32 = 10_000;
 
 /// Where traffic records go.
 const LOG_TYPES: &[(&str, ())] = &[("file", ()), ("database", ()), ("both", ())];
-
-/// `[targets.health_check]`.
-pub(super) fn health_check(section: &mut Section<'_>) {
-    section.inert("enabled", boolean);
-    section.inert("interval", seconds);
-    section.inert("timeout", seconds);
-    section.inert("healthy_threshold", integer(1..=MAX_THRESHOLD));
-    section.inert("unhealthy_threshold", integer(1..=MAX_THRESHOLD));
-}
 
 /// The keys of `[logging]` that describe the traffic log.
 pub(super) fn traffic_log(section: &mut Section<'_>) {

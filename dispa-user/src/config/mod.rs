@@ -9,6 +9,7 @@ mod domains;
 mod error;
 mod expected;
 mod findings;
+mod health_check;
 mod http;
 mod inert;
 mod intercept;
@@ -36,6 +37,7 @@ use targets::Targets;
 pub use admin::Admin;
 pub use connections::UpstreamConnections;
 pub use error::ConfigError;
+pub use health_check::{HealthCheck, Thresholds};
 pub use http::{Forwarded, Http};
 pub use intercept::{CgroupChoice, Dns, Intercept, Scope};
 pub use logging::{Format, Level, Logging};
@@ -57,6 +59,8 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// How exchanges are spread over the targets.
     pub balancing: Algorithm,
+    /// How the targets are watched.
+    pub health: HealthCheck,
     /// How many connections are kept to the targets.
     pub connections: UpstreamConnections,
     /// What the kernel redirects.
@@ -118,6 +122,7 @@ impl Config {
             exclusions: domains.exclusions,
             targets: targets.list,
             balancing: targets.balancing,
+            health: targets.health,
             connections: targets.connections,
             intercept,
             logging,

@@ -54,6 +54,11 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// Whether the document has this section at all.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// The value of an optional key; none also if it is wrong, which is then reported.
     pub(super) fn key<T>(
         &mut self,

@@ -1,7 +1,7 @@
 //! `[targets]`: the servers that can answer, and how exchanges are spread over them.
 
 use super::connections::UpstreamConnections;
-use super::inert;
+use super::health_check::HealthCheck;
 use super::problem::{Problem, quoted};
 use super::section::Section;
 use super::target::{Declared, Target};
@@ -14,6 +14,7 @@ pub(super) struct Targets {
     pub(super) list: Vec<Target>,
     pub(super) balancing: Algorithm,
     pub(super) connections: UpstreamConnections,
+    pub(super) health: HealthCheck,
     /// Whether any target is written, good or bad.
     pub(super) any: bool,
 }
@@ -27,9 +28,9 @@ impl Targets {
         refuse_no_weight(section, &declared);
         let balancing = section.table("load_balancing", load_balancing);
         let connections = section.table("connections", UpstreamConnections::read);
-        section.table("health_check", inert::health_check);
+        let health = section.table("health_check", HealthCheck::read);
         let list = declared.into_iter().map(|declared| declared.target).collect();
-        Self { list, balancing, connections, any }
+        Self { list, balancing, connections, health, any }
     }
 }
 

@@ -3,7 +3,9 @@
 mod events;
 mod learn;
 mod signals;
+mod watch;
 
 pub use events::log_events;
 pub use learn::Learner;
 pub use signals::Signals;
+pub use watch::watch_backends;

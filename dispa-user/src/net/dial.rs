@@ -36,6 +36,24 @@ pub enum DialError {
     },
 }
 
+impl DialError {
+    /// Whether it is this process that lacks something: descriptors, memory, ports (`connect(2)`,
+    /// `socket(2)`).
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        let Self::Failed { source, .. } = self else { return false };
+        let ours = [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::ENOMEM,
+            libc::ENOBUFS,
+            libc::EADDRNOTAVAIL,
+            libc::EPERM,
+        ];
+        source.raw_os_error().is_some_and(|error| ours.contains(&error))
+    }
+}
+
 /// A datagram socket that speaks to `address` and hears from nobody else. `prepare` sees it before
 /// it is connected.
 pub fn datagram_socket(

@@ -3,7 +3,6 @@
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
-    uri::{PathAndQuery, Scheme},
 };
 use http_body::Body as _;
 use http_body_util::Either;
@@ -22,16 +21,18 @@ use crate::{
     config::Protocol,
     framing::Fault,
     types::Outcome,
-    upstream::{Backend, Outgoing, ResponseBody, UpstreamError},
+    upstream::{
+        Backend, BackendPool, Outgoing, ResponseBody, Sending, UpstreamError, absolute_form, rename,
+    },
 };
 
-/// Forwards to `backend`.
+/// Forwards to `backend`; to another one, where this one cannot be reached or goes away.
 pub(super) async fn to_backend(
     mut request: Request<Incoming>,
     backend: &Backend,
     link: &Link,
     replier: Replier,
-    record: Record,
+    mut record: Record,
 ) -> Response<AnyBody> {
     let interim = interim::sink(&request, link);
     let asked = match prepare(&mut request, backend.protocol, link) {
@@ -39,12 +40,78 @@ pub(super) async fn to_backend(
         Err(refusal) => return replier.refuse(&refusal, record),
     };
     forwarded::tell(&mut request, link);
-    if let Some(own) = &backend.host_field {
+    let clients_own = backend.host_field.as_ref().and_then(|own| {
+        let clients_own = host_field(&request);
         rename(&mut request, own);
+        clients_own
+    });
+    let (state, connections) = (&link.worker.state, &link.worker.connections);
+    let mut sending =
+        connections.begin(Outgoing { request, interim, limit: state.request_timeout });
+    let mut sent = connections.send(backend, &mut sending).await;
+    note(&state.pool, backend, &sent);
+    if let Err(error) = &sent
+        && sending.may_go_elsewhere(error)
+    {
+        let elsewhere = elsewhere(backend, &mut sending, clients_own, link, &mut record);
+        if let Some(better) = Box::pin(elsewhere).await {
+            sent = better;
+        }
     }
-    let outgoing = Outgoing { request, interim, limit: link.worker.state.request_timeout };
-    let sent = link.worker.connections.send(backend, outgoing).await;
     answer(sent, asked, link, replier, record).await
+}
+
+/// Sends what `first` did not answer to one after the other of the rest that speak the same.
+/// `None`: there is no other.
+async fn elsewhere(
+    first: &Backend,
+    sending: &mut Sending,
+    clients_own: Option<HeaderValue>,
+    link: &Link,
+    record: &mut Record,
+) -> Option<Result<Response<ResponseBody>, UpstreamError>> {
+    let pool = &link.worker.state.pool;
+    let mut tried = vec![first.number];
+    let mut last = None;
+    loop {
+        let is_next = |it: &Backend| {
+            let speaks_the_same = it.scheme == first.scheme && it.protocol == first.protocol;
+            speaks_the_same && !tried.contains(&it.number)
+        };
+        let Some((backend, lease)) = pool.pick(is_next) else { return last };
+        record.target(&backend.name);
+        record.lease(lease);
+        if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
+            sending.rename(host);
+        }
+        let sent = link.worker.connections.send(backend, sending).await;
+        note(pool, backend, &sent);
+        match &sent {
+            Err(error) if sending.may_go_elsewhere(error) => tried.push(backend.number),
+            _ => return Some(sent),
+        }
+        last = Some(sent);
+    }
+}
+
+/// Tells the pool what `backend` is worth.
+fn note(
+    pool: &BackendPool,
+    backend: &Backend,
+    sent: &Result<Response<ResponseBody>, UpstreamError>,
+) {
+    match sent {
+        Ok(response) => pool.exchanged(backend, !is_overloaded(response.status())),
+        Err(error) if error.is_the_backends() => pool.exchanged(backend, false),
+        Err(_) => {}
+    }
+}
+
+/// Whether a backend says that it cannot answer anything, or that nobody behind it can. A 500 may be
+/// the request's fault.
+fn is_overloaded(status: StatusCode) -> bool {
+    use StatusCode as S;
+    matches!(status, S::BAD_GATEWAY | S::SERVICE_UNAVAILABLE | S::GATEWAY_TIMEOUT)
 }
 
 /// Forwards a request that no rule is for to where its connection was going. At the explicit door
@@ -121,25 +188,9 @@ fn host_field(request: &Request<Incoming>) -> Option<HeaderValue> {
     }
 }
 
-/// Tells the backend its own name.
-fn rename(request: &mut Request<Incoming>, own: &HeaderValue) {
-    if request.version() != Version::HTTP_2 {
-        request.headers_mut().insert(HOST, own.clone());
-    } else if let Some(target) = absolute_form(request.uri(), own) {
-        *request.uri_mut() = target;
-    }
-}
-
 /// The target as its own server takes it (RFC 9112 section 3.2.1); an empty path is written as `/`.
 fn origin_form(target: &Uri) -> Option<Uri> {
     target.path_and_query().cloned().map(Uri::from)
-}
-
-/// The target in its parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).
-fn absolute_form(target: &Uri, host: &HeaderValue) -> Option<Uri> {
-    let path = target.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    let builder = Uri::builder().scheme(Scheme::HTTP).authority(host.as_bytes());
-    builder.path_and_query(path).build().ok()
 }
 
 /// Whether the client takes trailers: the one word of TE that is not about one hop only.

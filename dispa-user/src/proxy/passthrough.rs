@@ -3,11 +3,12 @@
 
 use tokio::net::TcpStream;
 
-use super::{finish::Record, origin::Arrival, peek::Peeked, pick, worker::Worker};
+use super::{finish::Record, origin::Arrival, peek::Peeked, worker::Worker};
 use crate::{
     config::Scheme,
     net::{self, Failure, Relayed, Side, keep_alive, reset},
     types::Outcome,
+    upstream::Backend,
 };
 
 /// Relays byte for byte to the original destination. If that cannot be reached the client sees a
@@ -35,23 +36,32 @@ pub(super) async fn to_origin(
     }
 }
 
-/// Relays byte for byte, still encrypted, to the next backend that speaks TLS.
+/// Relays byte for byte, still encrypted, to the next backend that speaks TLS and can be reached.
 pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Worker) {
     let Peeked { stream, prefix, .. } = peeked;
-    let Some((backend, lease)) = pick::backend(&worker.state, Scheme::Https) else {
-        record.outcome(Outcome::NoBackend);
-        return reset(stream);
-    };
-    record.target(&backend.name);
-    record.lease(lease);
-    match worker.connections.dial_backend(backend).await {
-        Ok(server) => {
-            relay(stream, &prefix, server, Outcome::Ok, record).await;
-        }
-        Err(error) => {
-            tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
-            record.outcome(Outcome::BackendUnreachable);
-            reset(stream);
+    let pool = &worker.state.pool;
+    let mut tried = Vec::new();
+    loop {
+        let is_next = |it: &Backend| it.scheme == Scheme::Https && !tried.contains(&it.number);
+        let Some((backend, lease)) = pool.pick(is_next) else {
+            let nobody = tried.is_empty();
+            record.outcome(if nobody { Outcome::NoBackend } else { Outcome::BackendUnreachable });
+            return reset(stream);
+        };
+        record.target(&backend.name);
+        record.lease(lease);
+        match worker.connections.dial_backend(backend).await {
+            Ok(server) => {
+                pool.exchanged(backend, true);
+                return relay(stream, &prefix, server, Outcome::Ok, record).await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
+                if error.is_the_backends() {
+                    pool.exchanged(backend, false);
+                }
+                tried.push(backend.number);
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::{
     upstream::{Backend, Lease},
 };
 
-/// The next backend that speaks `scheme`, counted as busy while the lease lives; `None` where there
+/// The next healthy backend that speaks `scheme`, counted as busy while the lease lives; `None` where there
 /// is none.
 pub(super) fn backend(state: &State, scheme: Scheme) -> Option<(&Backend, Lease)> {
-    state.pool.pick(scheme)
+    state.pool.pick(|backend| backend.scheme == scheme)
 }

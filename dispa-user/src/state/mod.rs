@@ -50,6 +50,7 @@ impl State {
                 &config.targets,
                 config.balancing,
                 config.http.first_byte_timeout,
+                config.health.thresholds,
             ),
             http: config.http.clone(),
             upstream: config.connections,

@@ -1,12 +1,17 @@
 //! The backends of a configuration and the order they are used in.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::HeaderValue;
 
+use super::health::Health;
 use crate::{
     balance::{Algorithm, Balancer, Lease},
-    config::{HostField, Protocol, Scheme, Target},
+    config::{HostField, Protocol, Scheme, Target, TargetAuthority, Thresholds},
     types::HostName,
 };
 
@@ -29,33 +34,51 @@ pub struct Backend {
     pub host_field: Option<HeaderValue>,
     /// TCP port.
     pub port: u16,
+    /// Both, as the configuration has them.
+    pub authority: TargetAuthority,
     /// Longest time to the beginning of its response.
     pub timeout: Duration,
 }
 
-/// All backends, and the balancer that chooses among them.
+/// All backends, the balancer that chooses among them, and what is known of their health.
 #[derive(Debug)]
 pub struct Pool {
     backends: Vec<Backend>,
     balancer: Arc<Balancer>,
+    health: Vec<Health>,
+    /// When all this began.
+    since: Instant,
 }
 
 impl Pool {
     /// The pool of all configured targets, which have `timeout` unless they say otherwise.
     #[must_use]
-    pub fn new(targets: &[Target], algorithm: Algorithm, timeout: Duration) -> Self {
+    pub fn new(
+        targets: &[Target],
+        algorithm: Algorithm,
+        timeout: Duration,
+        thresholds: Thresholds,
+    ) -> Self {
         let weights: Vec<u32> = targets.iter().map(|target| target.weight).collect();
         let backends =
             (1..).zip(targets).map(|(number, target)| Backend::new(number, target, timeout));
         let balancer = Arc::new(Balancer::new(algorithm, &weights));
-        Self { backends: backends.collect(), balancer }
+        let health = targets.iter().map(|_| Health::new(thresholds)).collect();
+        Self { backends: backends.collect(), balancer, health, since: Instant::now() }
     }
 
-    /// The next backend that speaks `scheme`, busy while the lease lives; `None` where there is none.
+    /// The next healthy backend that `suits`, busy while the lease lives; `None` where there is
+    /// none.
     #[must_use]
-    pub fn pick(&self, scheme: Scheme) -> Option<(&Backend, Lease)> {
-        let speaks = |index: usize| self.backends.get(index).is_some_and(|it| it.scheme == scheme);
-        let index = self.balancer.pick(speaks)?;
+    pub fn pick(&self, suits: impl Fn(&Backend) -> bool) -> Option<(&Backend, Lease)> {
+        let now = self.since.elapsed();
+        let usable = |index: usize| match (self.backends.get(index), self.health.get(index)) {
+            (Some(backend), Some(health)) => {
+                suits(backend) && health.is_up() && !health.is_ejected(now)
+            }
+            _ => false,
+        };
+        let index = self.balancer.pick(usable)?;
         Some((self.backends.get(index)?, self.balancer.lease(index)))
     }
 
@@ -63,6 +86,47 @@ impl Pool {
     #[must_use]
     pub fn speaks(&self, scheme: Scheme) -> bool {
         self.backends.iter().any(|backend| backend.scheme == scheme)
+    }
+
+    /// All of them, in the order of the configuration.
+    #[must_use]
+    pub fn backends(&self) -> &[Backend] {
+        &self.backends
+    }
+
+    /// A probe of `backend` succeeded, or did not.
+    pub fn probed(&self, backend: &Backend, result: Result<(), &dyn std::error::Error>) {
+        let changed = self.health_of(backend).and_then(|health| health.probed(result.is_ok()));
+        match (changed, result) {
+            (None, _) => {}
+            (Some(true), _) => tracing::info!(target = &*backend.name, "healthy"),
+            (Some(false), result) => {
+                let error = result.err().map(tracing::field::display);
+                tracing::warn!(target = &*backend.name, error, "unhealthy");
+            }
+        }
+    }
+
+    /// An exchange with `backend` succeeded, or failed by its fault. Never more than half of the
+    /// backends are ejected for that.
+    pub fn exchanged(&self, backend: &Backend, success: bool) {
+        let Some(health) = self.health_of(backend) else { return };
+        let now = self.since.elapsed();
+        if success {
+            return health.succeeded(now);
+        }
+        let room = || {
+            let ejected = self.health.iter().filter(|health| health.is_ejected(now)).count();
+            2 * (ejected + 1) <= self.health.len()
+        };
+        if let Some(length) = health.failed(now, room) {
+            let seconds = length.as_secs();
+            tracing::warn!(target = &*backend.name, seconds, "ejected: it fails again and again");
+        }
+    }
+
+    fn health_of(&self, backend: &Backend) -> Option<&Health> {
+        self.health.get(usize::try_from(backend.number).ok()?.checked_sub(1)?)
     }
 }
 
@@ -81,6 +145,7 @@ impl Backend {
             address: target.authority.host.ip(),
             host_field,
             port: target.authority.port,
+            authority: target.authority.clone(),
             timeout: target.timeout.unwrap_or(timeout),
         }
     }

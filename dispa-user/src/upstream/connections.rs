@@ -1,16 +1,18 @@
 //! Sending requests to the backends, over connections that are kept.
 
 use std::{
-    fmt,
-    future::Future,
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
     rc::Rc,
     time::Duration,
 };
 
-use http::{Method, Request, Response, Version, header::EXPECT};
+use http::{
+    HeaderValue, Method, Request, Response, Uri, Version,
+    header::{EXPECT, HOST},
+    uri::{PathAndQuery, Scheme},
+};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::net::TcpStream;
 
@@ -87,25 +89,23 @@ impl Connections {
     }
 
     /// Sends a request to `backend` and waits for the head of its response, for as long as the
-    /// backend's timeout and the request's limit allow after the last of its body was sent.
-    pub fn send<'a>(
-        self: &'a Rc<Self>,
-        backend: &'a Backend,
-        outgoing: Outgoing,
-    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + 'a {
-        let limit = outgoing.limit.min(backend.timeout);
-        let mut sending = self.sending(outgoing);
-        async move {
-            let progress = sending.progress.clone();
-            let exchange = async {
-                match backend.protocol {
-                    Protocol::Http1 => self.over_http1(backend, &mut sending).await,
-                    // What is rare is not to make every exchange larger.
-                    Protocol::Http2 => Box::pin(self.over_http2(backend, &mut sending)).await,
-                }
-            };
-            progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
-        }
+    /// backend's timeout and the request's limit allow after the last of its body was sent. After an
+    /// error by which nothing was sent it may be sent to another one.
+    pub async fn send(
+        self: &Rc<Self>,
+        backend: &Backend,
+        sending: &mut Sending,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let limit = sending.limit.min(backend.timeout);
+        let progress = sending.progress.clone();
+        let exchange = async {
+            match backend.protocol {
+                Protocol::Http1 => self.over_http1(backend, sending).await,
+                // What is rare is not to make every exchange larger.
+                Protocol::Http2 => Box::pin(self.over_http2(backend, sending)).await,
+            }
+        };
+        progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
     }
 
     /// Sends a request to `address`, which is no backend, on a connection for this request alone,
@@ -116,7 +116,7 @@ impl Connections {
         outgoing: Outgoing,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let limit = outgoing.limit;
-        let mut sending = self.sending(outgoing);
+        let mut sending = self.begin(outgoing);
         let progress = sending.progress.clone();
         let exchange = async {
             let stream = self.dial(address, 0).await?;
@@ -131,8 +131,10 @@ impl Connections {
         progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
     }
 
-    fn sending(&self, outgoing: Outgoing) -> Sending {
-        let Outgoing { request, interim, .. } = outgoing;
+    /// Makes a request ready to be sent.
+    #[must_use]
+    pub fn begin(&self, outgoing: Outgoing) -> Sending {
+        let Outgoing { request, interim, limit } = outgoing;
         let progress = Progress::begin(request.body());
         let mut request =
             request.map(|body| RequestBody::new(body, &progress, self.http.body_timeout));
@@ -141,7 +143,7 @@ impl Connections {
         if let Some(go_ahead) = &go_ahead {
             request.body_mut().wait_for(Rc::clone(go_ahead));
         }
-        Sending { request, interim, go_ahead, progress }
+        Sending { request, interim, go_ahead, progress, limit, intact: true }
     }
 
     /// A kept connection may turn out closed by the backend just as it is used. As long as nothing
@@ -167,7 +169,7 @@ impl Connections {
                         Ok(response) => return Ok(response),
                         Err(failure) => failure,
                     };
-                    sending.request = if let Some(unsent) = failure.take_message() {
+                    let whole = if let Some(unsent) = failure.take_message() {
                         unsent
                     } else {
                         again = false;
@@ -176,14 +178,24 @@ impl Connections {
                         let copy = copy.filter(|_| !is_answer(failure.error()));
                         copy.ok_or_else(|| failure.into_error())?
                     };
+                    sending.restore(whole);
                     continue;
                 }
             };
             let stream = Box::pin(self.dial_backend(backend)).await?;
             let connection =
                 Box::pin(Http1Connection::begin(stream, self.http.heads, Some(slot))).await?;
-            let response = self.on(connection, sending).await;
-            return response.map_err(|error| error.into_error().into());
+            let copy = repeatable(&sending.request);
+            return match self.on(connection, sending).await {
+                Ok(response) => Ok(response),
+                Err(mut failure) => {
+                    let copy = copy.filter(|_| !is_answer(failure.error()));
+                    if let Some(whole) = failure.take_message().or(copy) {
+                        sending.restore(whole);
+                    }
+                    Err(failure.into_error().into())
+                }
+            };
         }
     }
 
@@ -237,7 +249,7 @@ impl Connections {
                 }
                 Err(failure) => failure,
             };
-            sending.request = match failure.take_message() {
+            let whole = match failure.take_message() {
                 Some(unsent) => unsent,
                 // As good as unsent: the backend says that it has done nothing with it.
                 None if http2::is_unprocessed(failure.error()) => {
@@ -245,6 +257,7 @@ impl Connections {
                 }
                 None => copy.ok_or_else(|| failure.into_error())?,
             };
+            sending.restore(whole);
             tries += 1;
             again = false;
             if tries > MOST_TRIES {
@@ -309,18 +322,45 @@ impl Connections {
 }
 
 /// A request on its way.
-pub(super) struct Sending {
+pub struct Sending {
     pub(super) request: Request<RequestBody>,
     pub(super) interim: Option<Interim>,
     pub(super) go_ahead: Option<Rc<GoAhead>>,
     progress: Progress,
+    limit: Duration,
+    /// It is whole: nothing of it was sent, or it may be sent once more.
+    intact: bool,
+}
+
+impl fmt::Debug for Sending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("request", &self.request).finish_non_exhaustive()
+    }
 }
 
 impl Sending {
+    /// Whether it may be sent to another backend after `error`.
+    #[must_use]
+    pub fn may_go_elsewhere(&self, error: &UpstreamError) -> bool {
+        self.intact && error.is_no_reason_to_end()
+    }
+
+    /// Tells it another host.
+    pub fn rename(&mut self, host: &HeaderValue) {
+        rename(&mut self.request, host);
+    }
+
     /// The request; what is left of it is a request for nothing.
     pub(super) fn take(&mut self) -> Request<RequestBody> {
         let nothing = Request::new(RequestBody::nothing(&self.progress));
+        self.intact = false;
         std::mem::replace(&mut self.request, nothing)
+    }
+
+    /// It is whole again.
+    fn restore(&mut self, request: Request<RequestBody>) {
+        self.request = request;
+        self.intact = true;
     }
 }
 
@@ -350,6 +390,23 @@ impl Unsent {
 /// to read it, and its connection is not used again.
 fn response_is_early(progress: &Progress) -> bool {
     progress.state() != BodyState::Ended
+}
+
+/// Tells a request that its server is `host`.
+pub fn rename<B>(request: &mut Request<B>, host: &HeaderValue) {
+    if request.version() != Version::HTTP_2 {
+        request.headers_mut().insert(HOST, host.clone());
+    } else if let Some(target) = absolute_form(request.uri(), host) {
+        *request.uri_mut() = target;
+    }
+}
+
+/// The target in its parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).
+#[must_use]
+pub fn absolute_form(target: &Uri, host: &HeaderValue) -> Option<Uri> {
+    let path = target.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let builder = Uri::builder().scheme(Scheme::HTTP).authority(host.as_bytes());
+    builder.path_and_query(path).build().ok()
 }
 
 /// Whose fault it is where a request broke off in its body.

@@ -37,3 +37,26 @@ pub enum UpstreamError {
     #[error("no response within {0:?}")]
     TimedOut(Duration),
 }
+
+impl UpstreamError {
+    /// Whether another backend may do better: this one is not there, or went away.
+    pub(super) fn is_no_reason_to_end(&self) -> bool {
+        match self {
+            Self::Unresolved { .. } | Self::Busy | Self::Failed(_) => true,
+            Self::Unreachable(error) => !error.is_ours(),
+            Self::RequestBroken | Self::RequestStalled | Self::NoUpgrade | Self::TimedOut(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether it tells against the backend.
+    #[must_use]
+    pub fn is_the_backends(&self) -> bool {
+        match self {
+            Self::Unresolved { .. } | Self::Failed(_) | Self::TimedOut(_) => true,
+            Self::Unreachable(error) => !error.is_ours(),
+            Self::RequestBroken | Self::RequestStalled | Self::Busy | Self::NoUpgrade => false,
+        }
+    }
+}

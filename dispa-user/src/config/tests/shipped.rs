@@ -95,10 +95,12 @@ fn the_manuals_example_loads_and_says_what_has_no_effect() {
     let weights: Vec<u32> = config.targets.iter().map(|target| target.weight).collect();
     assert_eq!(weights, [3, 2, 1]);
     assert_eq!(config.targets[2].authority.to_string(), "192.168.1.102:3000");
+    assert!(config.health.enabled);
+    assert_eq!((config.health.interval.as_secs(), config.health.timeout.as_secs()), (30, 10));
+    assert_eq!((config.health.thresholds.healthy, config.health.thresholds.unhealthy), (2, 3));
     assert_eq!(
         titles(&config),
         [
-            "warning: `enabled`, `interval`, `timeout`, `healthy_threshold` and `unhealthy_threshold` in [targets.health_check] have no effect yet in this version",
             "warning: `enabled`, `type` and `retention_days` in [logging] have no effect yet in this version",
             "warning: `url`, `max_connections` and `connection_timeout` in [logging.database] have no effect yet in this version",
             "warning: `directory`, `max_file_size` and `rotation` in [logging.file] have no effect yet in this version",

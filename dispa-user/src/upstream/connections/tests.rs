@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Overrides, Protocol, Scheme},
+    config::{Config, Overrides, Protocol, Scheme, TargetAuthority},
     life::Tasks,
     types::HostName,
     upstream::{Backend, Connections, Outgoing, UpstreamError},
@@ -67,6 +67,10 @@ async fn listen() -> (TcpListener, Backend) {
         address: None,
         host_field: None,
         port: address.port(),
+        authority: TargetAuthority {
+            host: HostName::parse("127.0.0.1").expect("an address"),
+            port: address.port(),
+        },
         timeout: LIMIT,
     };
     (listener, backend)
@@ -108,7 +112,7 @@ async fn upload(length: usize, given: usize) -> [Result<StatusCode, UpstreamErro
             if once {
                 connections.send_once(address, outgoing(request)).await
             } else {
-                connections.send(&backend, outgoing(request)).await
+                connections.send(&backend, &mut connections.begin(outgoing(request))).await
             }
         };
         let serve = async {
@@ -169,9 +173,15 @@ async fn on_a_stale_connection(
     };
     let send = async {
         let (first, _client) = request(GET).await;
-        connections.send(&backend, outgoing(first)).await.expect("an answer");
+        connections
+            .send(&backend, &mut connections.begin(outgoing(first)))
+            .await
+            .expect("an answer");
         let (second, _client) = request(head).await;
-        connections.send(&backend, outgoing(second)).await.map(|response| response.status())
+        connections
+            .send(&backend, &mut connections.begin(outgoing(second)))
+            .await
+            .map(|response| response.status())
     };
     let result = tokio::select! {
         result = send => result,
@@ -216,7 +226,8 @@ async fn no_connection_is_kept_once_the_idle_ones_were_closed() {
             let connections = connections();
             let send = async {
                 let (request, _client) = request(GET).await;
-                let response = connections.send(&backend, outgoing(request)).await;
+                let response =
+                    connections.send(&backend, &mut connections.begin(outgoing(request))).await;
                 connections.close_idle();
                 drop(response.expect("an answer"));
             };

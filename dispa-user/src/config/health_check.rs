@@ -1,0 +1,103 @@
+//! `[targets.health_check]`: when a target is not used, and when it is again.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use http::uri::PathAndQuery;
+
+use super::problem::Problem;
+use super::section::Section;
+use super::value::{Reading, Value, boolean, integer, nonempty, parsed, seconds, text};
+
+/// In a row.
+const MAX_THRESHOLD: u32 = 1_000;
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_HEALTHY: u32 = 2;
+const DEFAULT_UNHEALTHY: u32 = 3;
+const DEFAULT_FAILURES: u32 = 5;
+const DEFAULT_EJECTION: Duration = Duration::from_secs(10);
+/// All but errors.
+const DEFAULT_STATUS: RangeInclusive<u16> = 200..=399;
+
+/// How targets are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Whether they are probed. Exchanges are watched in any case.
+    pub enabled: bool,
+    /// Between two probes of one target.
+    pub interval: Duration,
+    /// The longest time that a probe may take.
+    pub timeout: Duration,
+    /// What is asked for; `None`: a connection is all that is made.
+    pub path: Option<PathAndQuery>,
+    /// The statuses that are a success.
+    pub expected_status: RangeInclusive<u16>,
+    /// What a body must contain, within its first 64 KiB.
+    pub expected_body: Option<String>,
+    /// When a verdict changes.
+    pub thresholds: Thresholds,
+}
+
+/// When a verdict changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Probes in a row that must succeed before a backend is used again.
+    pub healthy: u32,
+    /// Probes in a row that must fail before it is not used any more.
+    pub unhealthy: u32,
+    /// Exchanges in a row that must fail before it is ejected; 0: never.
+    pub failures: u32,
+    /// How long it is ejected for the first time; twice as long the second time, and so on.
+    pub ejection: Duration,
+}
+
+impl HealthCheck {
+    /// A section that is there asks for probes, unless it says otherwise.
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let is_there = section.is_there();
+        let threshold = integer(1..=MAX_THRESHOLD);
+        Self {
+            enabled: section.key_or("enabled", boolean, is_there),
+            interval: section.key_or("interval", seconds, DEFAULT_INTERVAL),
+            timeout: section.key_or("timeout", seconds, DEFAULT_TIMEOUT),
+            path: section.key("path", path),
+            expected_status: section.key_or("expected_status", statuses, DEFAULT_STATUS),
+            expected_body: section.key("expected_body", nonempty),
+            thresholds: Thresholds {
+                healthy: section.key_or("healthy_threshold", &threshold, DEFAULT_HEALTHY),
+                unhealthy: section.key_or("unhealthy_threshold", &threshold, DEFAULT_UNHEALTHY),
+                failures: section.key_or(
+                    "max_failures",
+                    integer(0..=MAX_THRESHOLD),
+                    DEFAULT_FAILURES,
+                ),
+                ejection: section.key_or("ejection_time", seconds, DEFAULT_EJECTION),
+            },
+        }
+    }
+}
+
+fn path(value: &Value<'_>) -> Reading<PathAndQuery> {
+    let parse = |text: &str| {
+        let found = text.parse::<PathAndQuery>().map_err(|error| error.to_string())?;
+        text.starts_with('/').then_some(found).ok_or_else(|| "it must begin with /".to_owned())
+    };
+    parsed(parse, "write it as \"/health\"")(value)
+}
+
+/// `200`, or `"200-399"`.
+fn statuses(value: &Value<'_>) -> Reading<RangeInclusive<u16>> {
+    let all = 100..=599;
+    if value.get_ref().as_integer().is_some() {
+        return integer(all)(value).map(|status| status..=status);
+    }
+    let range = text(value)?.split_once('-').and_then(|(first, last)| {
+        let range = first.trim().parse().ok()?..=last.trim().parse().ok()?;
+        let is_range = range.start() <= range.end();
+        (is_range && all.contains(range.start()) && all.contains(range.end())).then_some(range)
+    });
+    range.ok_or_else(|| {
+        let problem = Problem::error("this is no range of statuses").at(value.span(), "");
+        vec![problem.help("write one as 200, several as \"200-399\"")]
+    })
+}

@@ -1,0 +1,192 @@
+//! A backend that is down, or says that it is not well, costs no request.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use dispa_e2e::{Server, Site};
+use dispa_lab::{Config, HttpServer, Lab, until};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Where nobody listens.
+fn nobody() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 3999))
+}
+
+/// Probes of a second, by a request, with verdicts after two.
+const PROBES: &str = "[targets.health_check]
+interval = 1
+timeout = 1
+healthy_threshold = 2
+unhealthy_threshold = 2
+path = \"/health\"
+expected_status = 200
+max_failures = 0";
+
+#[test]
+fn a_request_goes_to_another_backend_if_its_own_cannot_be_reached() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config = Config::new(&[Site::NAME])
+            .target("one", Site::backend(1))
+            .target("nobody", nobody())
+            .target("two", Site::backend(2))
+            .sections("[targets.health_check]\nenabled = false\nmax_failures = 0");
+        let dispa = site.dispa(&config)?;
+        site.curl(&["http://example.com/[1-60]"])?;
+        let [one, two, _] = site.shares();
+        assert_eq!(one + two, 60);
+        let records = dispa.records("exchange");
+        ensure!(records.iter().all(|it| it.text("target") != "nobody"), "who answered is named");
+        ensure!(site.original.requests() == 0, "nothing goes astray");
+        Ok(())
+    })
+}
+
+#[test]
+fn an_upload_goes_whole_to_another_backend() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config =
+            Config::new(&[Site::NAME]).target("nobody", nobody()).target("one", Site::backend(1));
+        let _dispa = site.dispa(&config)?;
+        let file = lab.file("upload", &"0123456789abcdef".repeat(20_000))?.display().to_string();
+        let digest = site.client("sha256sum", &[&file])?;
+        for _ in 0..4 {
+            let told = site.curl(&["-X", "POST", "-T", &file, "http://example.com/sha256"])?;
+            assert_eq!(digest.split(' ').next(), Some(told.as_str()));
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_backend_that_fails_again_and_again_is_left_alone_for_a_while() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config = Config::new(&[Site::NAME])
+            .target("one", Site::backend(1))
+            .target("nobody", nobody())
+            .sections(
+                "[targets.health_check]\nenabled = false\nmax_failures = 3\nejection_time = 60",
+            );
+        let dispa = site.dispa(&config)?;
+        site.curl(&["http://example.com/[1-40]"])?;
+        assert_eq!(site.shares(), [40, 0, 0]);
+        let ejections = dispa.records("ejected: it fails again and again");
+        assert_eq!(ejections.len(), 1);
+        assert_eq!(
+            (ejections[0].text("target"), ejections[0].count("seconds")),
+            ("nobody", Some(60))
+        );
+        Ok(())
+    })
+}
+
+#[test]
+fn probes_take_a_backend_out_and_put_it_back() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config = Config::new(&[Site::NAME])
+            .target("one", Site::backend(1))
+            .target("other", nobody())
+            .sections(PROBES);
+        let dispa = site.dispa(&config)?;
+        dispa.record("unhealthy", &[("target", "other")])?;
+        site.curl(&["http://example.com/[1-10]"])?;
+        let records = dispa.records("exchange");
+        let targets: Vec<_> = records.iter().map(|record| record.text("target")).collect();
+        assert_eq!(targets, ["one"; 10]);
+
+        let other = HttpServer::start("other", &[nobody()])?;
+        dispa.record("healthy", &[("target", "other")])?;
+        until(SOON, "it has its share again", || {
+            (site.curl(&["http://example.com/"]).ok()? == "other").then_some(())
+        })?;
+        drop(other);
+        Ok(())
+    })
+}
+
+#[test]
+fn without_a_healthy_backend_the_service_is_unavailable() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config = Config::new(&[Site::NAME]).target("nobody", nobody()).sections(PROBES);
+        let dispa = site.dispa(&config)?;
+        dispa.record("unhealthy", &[("target", "nobody")])?;
+        let code =
+            ["-sS", "-o/dev/null", "-w%{http_code} %header{retry-after}", "http://example.com/"];
+        let told = site.client("curl", &code)?;
+        ensure!(told.starts_with("503"), "{told}");
+        dispa.record("exchange", &[("outcome", "no_backend")])?;
+        Ok(())
+    })
+}
+
+/// One nginx of three is killed while requests are made all the time.
+#[test]
+fn a_backend_that_is_killed_costs_no_request() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let address = |number: u16| SocketAddr::from(([127, 0, 0, 1], 3500 + number));
+        let start = |number: u16| {
+            let server = format!(
+                "server {{ listen {}; location / {{ return 200 backend-{number}; }} }}",
+                address(number)
+            );
+            Server::nginx(lab, &server, address(number))
+        };
+        let mut config = Config::new(&[Site::NAME, Site::DOOR]).sections(PROBES);
+        for number in 1..=3 {
+            config = config.target(&format!("backend-{number}"), address(number));
+        }
+        let mut servers = (1..=3).map(start).collect::<Result<Vec<_>>>()?;
+        let _dispa = site.dispa(&config)?;
+        let is_over = AtomicBool::new(false);
+        let (made, failed) = thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let (mut made, mut failed) = (0, Vec::new());
+                while !is_over.load(Ordering::Relaxed) {
+                    made += 1;
+                    if let Err(error) = ask() {
+                        failed.push(error.to_string());
+                    }
+                    thread::sleep(Duration::from_millis(1));
+                }
+                (made, failed)
+            });
+            thread::sleep(Duration::from_secs(2));
+            drop(servers.pop());
+            thread::sleep(Duration::from_secs(3));
+            let again = start(3);
+            thread::sleep(Duration::from_secs(2));
+            is_over.store(true, Ordering::Relaxed);
+            anyhow::Ok((asking.join(), again?))
+        })
+        .map(|(asked, _again)| asked)?
+        .ok()
+        .context("the client panicked")?;
+        println!("{made} requests, {} failed", failed.len());
+        ensure!(made > 500, "only {made} requests");
+        ensure!(failed.is_empty(), "{failed:?}");
+        Ok(())
+    })
+}
+
+/// Asks the explicit door on a new connection.
+fn ask() -> Result<()> {
+    let mut stream = TcpStream::connect(Config::EXPLICIT_DOOR)?;
+    stream.set_read_timeout(Some(SOON))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: door.test\r\nconnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200") && answer.contains("backend-"), "{answer:?}");
+    Ok(())
+}
