@@ -253,8 +253,11 @@ fn tls_is_caught_by_its_sni_alone_where_everything_is() -> Result<()> {
     Lab::run(|lab| {
         let wild = Wild::new(lab)?;
         let sites = TlsSites::start(lab)?;
-        let both = tls_config()?.target("backend", Wild::BACKEND);
-        let dispa = Dispa::start_edited(lab, &wild.cgroup, &both, |text| {
+        // One that speaks TLS is down: the other one answers for both.
+        let down = "127.0.0.1:3999";
+        let all = tls_config()?.target("down", down.parse()?).target("backend", Wild::BACKEND);
+        let dispa = Dispa::start_edited(lab, &wild.cgroup, &all, |text| {
+            let text = text.replace(&format!("http://{down}"), &format!("https://{down}"));
             with_https(&text).replace("[intercept]\n", "[intercept]\nscope = \"all\"\n")
         })?;
         let nine = Wild::v4(9);
