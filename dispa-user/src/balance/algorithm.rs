@@ -11,6 +11,10 @@ pub enum Algorithm {
     Random,
     /// The one with the fewest exchanges under way, measured against its weight.
     LeastConnections,
+    /// Of two that chance picks the one with less under way, and faster.
+    TwoChoices,
+    /// The same one for the same client.
+    Hash,
 }
 
 impl Algorithm {
@@ -21,6 +25,8 @@ impl Algorithm {
         ("weighted", Self::Weighted),
         ("random", Self::Random),
         ("leastconnections", Self::LeastConnections),
+        ("p2c", Self::TwoChoices),
+        ("hash", Self::Hash),
         ("round_robin", Self::RoundRobin),
         ("least_connections", Self::LeastConnections),
     ];
@@ -40,6 +46,8 @@ impl Algorithm {
             Self::Weighted => "weighted",
             Self::Random => "random",
             Self::LeastConnections => "leastconnections",
+            Self::TwoChoices => "p2c",
+            Self::Hash => "hash",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Step 5: the request goes to the backend, the response comes back.
 
+use std::time::Instant;
+
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
     header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
@@ -48,8 +50,9 @@ pub(super) async fn to_backend(
     let (state, connections) = (&link.worker.state, &link.worker.connections);
     let mut sending =
         connections.begin(Outgoing { request, interim, limit: state.request_timeout });
+    let begun = Instant::now();
     let mut sent = connections.send(backend, &mut sending).await;
-    note(&state.pool, backend, &sent);
+    note(&state.pool, backend, begun, &sent);
     if let Err(error) = &sent
         && sending.may_go_elsewhere(error)
     {
@@ -78,14 +81,15 @@ async fn elsewhere(
             let speaks_the_same = it.scheme == first.scheme && it.protocol == first.protocol;
             speaks_the_same && !tried.contains(&it.number)
         };
-        let Some((backend, lease)) = pool.pick(is_next) else { return last };
+        let Some((backend, lease)) = pool.pick(link.client.ip(), is_next) else { return last };
         record.target(&backend.name);
         record.lease(lease);
         if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
             sending.rename(host);
         }
+        let begun = Instant::now();
         let sent = link.worker.connections.send(backend, sending).await;
-        note(pool, backend, &sent);
+        note(pool, backend, begun, &sent);
         match &sent {
             Err(error) if sending.may_go_elsewhere(error) => tried.push(backend.number),
             _ => return Some(sent),
@@ -98,13 +102,15 @@ async fn elsewhere(
 fn note(
     pool: &BackendPool,
     backend: &Backend,
+    begun: Instant,
     sent: &Result<Response<ResponseBody>, UpstreamError>,
 ) {
-    match sent {
-        Ok(response) => pool.exchanged(backend, !is_overloaded(response.status())),
-        Err(error) if error.is_the_backends() => pool.exchanged(backend, false),
-        Err(_) => {}
-    }
+    let success = match sent {
+        Ok(response) => !is_overloaded(response.status()),
+        Err(error) if error.is_the_backends() => false,
+        Err(_) => return,
+    };
+    pool.exchanged(backend, begun.elapsed(), success);
 }
 
 /// Whether a backend says that it cannot answer anything, or that nobody behind it can. A 500 may be

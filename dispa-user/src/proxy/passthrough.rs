@@ -1,6 +1,8 @@
 //! The other step 5: a connection nobody reads goes where it was going all along, or, if it begins
 //! TLS with an intercepted domain, to a backend that speaks TLS.
 
+use std::time::Instant;
+
 use tokio::net::TcpStream;
 
 use super::{finish::Record, origin::Arrival, peek::Peeked, worker::Worker};
@@ -37,28 +39,34 @@ pub(super) async fn to_origin(
 }
 
 /// Relays byte for byte, still encrypted, to the next backend that speaks TLS and can be reached.
-pub(super) async fn to_backend(peeked: Peeked, mut record: Record, worker: &Worker) {
+pub(super) async fn to_backend(
+    peeked: Peeked,
+    arrival: &Arrival,
+    mut record: Record,
+    worker: &Worker,
+) {
     let Peeked { stream, prefix, .. } = peeked;
     let pool = &worker.state.pool;
     let mut tried = Vec::new();
     loop {
         let is_next = |it: &Backend| it.scheme == Scheme::Https && !tried.contains(&it.number);
-        let Some((backend, lease)) = pool.pick(is_next) else {
+        let Some((backend, lease)) = pool.pick(arrival.client.ip(), is_next) else {
             let nobody = tried.is_empty();
             record.outcome(if nobody { Outcome::NoBackend } else { Outcome::BackendUnreachable });
             return reset(stream);
         };
         record.target(&backend.name);
         record.lease(lease);
+        let begun = Instant::now();
         match worker.connections.dial_backend(backend).await {
             Ok(server) => {
-                pool.exchanged(backend, true);
+                pool.exchanged(backend, begun.elapsed(), true);
                 return relay(stream, &prefix, server, Outcome::Ok, record).await;
             }
             Err(error) => {
                 tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
                 if error.is_the_backends() {
-                    pool.exchanged(backend, false);
+                    pool.exchanged(backend, begun.elapsed(), false);
                 }
                 tried.push(backend.number);
             }

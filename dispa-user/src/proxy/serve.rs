@@ -206,7 +206,7 @@ pub(super) async fn exchange(
         return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);
     };
     record.rule(rule);
-    let Some((backend, lease)) = pick::backend(&worker.state, Scheme::Http) else {
+    let Some((backend, lease)) = pick::backend(&worker.state, client.ip(), Scheme::Http) else {
         return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
     };
     record.target(&backend.name);

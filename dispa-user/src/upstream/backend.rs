@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::health::Health;
 use crate::{
-    balance::{Algorithm, Balancer, Lease},
+    balance::{Algorithm, Balancer, Lease, key_of},
     config::{HostField, Protocol, Scheme, Target, TargetAuthority, Thresholds},
     types::HostName,
 };
@@ -62,15 +62,21 @@ impl Pool {
         let weights: Vec<u32> = targets.iter().map(|target| target.weight).collect();
         let backends =
             (1..).zip(targets).map(|(number, target)| Backend::new(number, target, timeout));
-        let balancer = Arc::new(Balancer::new(algorithm, &weights));
+        let identity = |it: &Target| key_of(format!("{} {}", it.name, it.authority).as_bytes());
+        let identities: Vec<u64> = targets.iter().map(identity).collect();
+        let balancer = Arc::new(Balancer::new(algorithm, &identities, &weights));
         let health = targets.iter().map(|_| Health::new(thresholds)).collect();
         Self { backends: backends.collect(), balancer, health, since: Instant::now() }
     }
 
-    /// The next healthy backend that `suits`, busy while the lease lives; `None` where there is
-    /// none.
+    /// The next healthy backend that `suits`, for a client of this address, busy while the lease
+    /// lives; `None` where there is none.
     #[must_use]
-    pub fn pick(&self, suits: impl Fn(&Backend) -> bool) -> Option<(&Backend, Lease)> {
+    pub fn pick(
+        &self,
+        client: IpAddr,
+        suits: impl Fn(&Backend) -> bool,
+    ) -> Option<(&Backend, Lease)> {
         let now = self.since.elapsed();
         let usable = |index: usize| match (self.backends.get(index), self.health.get(index)) {
             (Some(backend), Some(health)) => {
@@ -78,7 +84,7 @@ impl Pool {
             }
             _ => false,
         };
-        let index = self.balancer.pick(usable)?;
+        let index = self.balancer.pick(key_of_client(client), usable)?;
         Some((self.backends.get(index)?, self.balancer.lease(index)))
     }
 
@@ -96,7 +102,8 @@ impl Pool {
 
     /// A probe of `backend` succeeded, or did not.
     pub fn probed(&self, backend: &Backend, result: Result<(), &dyn std::error::Error>) {
-        let changed = self.health_of(backend).and_then(|health| health.probed(result.is_ok()));
+        let health = index_of(backend).and_then(|index| self.health.get(index));
+        let changed = health.and_then(|health| health.probed(result.is_ok()));
         match (changed, result) {
             (None, _) => {}
             (Some(true), _) => tracing::info!(target = &*backend.name, "healthy"),
@@ -107,11 +114,13 @@ impl Pool {
         }
     }
 
-    /// An exchange with `backend` succeeded, or failed by its fault. Never more than half of the
-    /// backends are ejected for that.
-    pub fn exchanged(&self, backend: &Backend, success: bool) {
-        let Some(health) = self.health_of(backend) else { return };
+    /// An exchange with `backend` succeeded after so long, or failed by its fault. Never more than
+    /// half of the backends are ejected for that.
+    pub fn exchanged(&self, backend: &Backend, took: Duration, success: bool) {
+        let Some(index) = index_of(backend) else { return };
+        let Some(health) = self.health.get(index) else { return };
         let now = self.since.elapsed();
+        self.balancer.observe(index, took, success, now);
         if success {
             return health.succeeded(now);
         }
@@ -124,9 +133,17 @@ impl Pool {
             tracing::warn!(target = &*backend.name, seconds, "ejected: it fails again and again");
         }
     }
+}
 
-    fn health_of(&self, backend: &Backend) -> Option<&Health> {
-        self.health.get(usize::try_from(backend.number).ok()?.checked_sub(1)?)
+/// Backends are numbered from 1.
+fn index_of(backend: &Backend) -> Option<usize> {
+    usize::try_from(backend.number).ok()?.checked_sub(1)
+}
+
+fn key_of_client(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => key_of(&address.octets()),
+        IpAddr::V6(address) => key_of(&address.octets()),
     }
 }
 

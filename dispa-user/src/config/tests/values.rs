@@ -220,7 +220,7 @@ error: `targets.load_balancing.type`: unknown value `round-robin`
  --> c.toml:2:8
   |
 2 | type = "round-robin"
-  |        ^^^^^^^^^^^^^ must be `roundrobin`, `weighted`, `random`, `leastconnections`, `round_robin` or `least_connections`
+  |        ^^^^^^^^^^^^^ must be `roundrobin`, `weighted`, `random`, `leastconnections`, `p2c`, `hash`, `round_robin` or `least_connections`
   |
   = help: did you mean `round_robin`?
 
