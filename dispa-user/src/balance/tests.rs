@@ -173,6 +173,19 @@ fn two_choices_try_a_slow_backend_again_once_that_is_long_ago() {
 }
 
 #[test]
+fn two_choices_do_not_heap_everything_on_one_that_hangs() {
+    let balancer = Arc::new(over(Algorithm::TwoChoices, &[1, 1]));
+    let mut hanging = Vec::new();
+    for turn in 0..10_000 {
+        match balancer.pick(0, any_usable) {
+            Some(0) => hanging.push(balancer.lease(0)),
+            _ => balancer.observe(1, MILLISECOND, true, turn * MILLISECOND),
+        }
+    }
+    assert_eq!(hanging.len(), 1);
+}
+
+#[test]
 fn two_choices_see_what_is_under_way() {
     let balancer = Arc::new(over(Algorithm::TwoChoices, &[1, 1]));
     for index in [0, 1] {

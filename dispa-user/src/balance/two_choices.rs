@@ -56,11 +56,16 @@ impl TwoChoices {
         Some(if cost(other) < cost(one) { other } else { one })
     }
 
-    /// What one exchange more would cost there. One that was never measured costs nothing: it is to
-    /// be measured.
+    /// What one exchange more would cost there. One that was never measured costs nothing, for it is
+    /// to be measured; while it is, it costs as much as one that fails. Nothing is forgotten as long
+    /// as answers are due: one that hangs must not look better the longer it does.
     fn cost(&self, index: usize, outstanding: u32) -> f64 {
-        let now = self.newest.load(Ordering::Relaxed);
-        let latency = self.latencies.get(index).map_or(0.0, |latency| latency.decayed(now));
+        let now = if outstanding > 0 { 0 } else { self.newest.load(Ordering::Relaxed) };
+        let latency = match self.latencies.get(index) {
+            Some(latency) if outstanding > 0 && !latency.is_known() => FAILURE.as_secs_f64() * 1e6,
+            Some(latency) => latency.decayed(now),
+            None => 0.0,
+        };
         let weight = self.weights.get(index).copied().unwrap_or(1).max(1);
         (f64::from(outstanding) + 1.0) * latency / f64::from(weight)
     }
@@ -83,6 +88,10 @@ impl Latency {
             if sample > average { sample } else { average * kept + sample * (1.0 - kept) };
         self.average.store(average.to_bits(), Ordering::Relaxed);
         self.at.store(now, Ordering::Relaxed);
+    }
+
+    fn is_known(&self) -> bool {
+        self.average.load(Ordering::Relaxed) != 0
     }
 
     /// The average, less for every moment since: who was slow once gets another chance.

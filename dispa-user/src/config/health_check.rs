@@ -16,6 +16,8 @@ const DEFAULT_HEALTHY: u32 = 2;
 const DEFAULT_UNHEALTHY: u32 = 3;
 const DEFAULT_FAILURES: u32 = 5;
 const DEFAULT_EJECTION: Duration = Duration::from_secs(10);
+/// However often it failed, a target gets another chance after so long.
+pub const LONGEST_EJECTION: Duration = Duration::from_mins(5);
 /// All but errors.
 const DEFAULT_STATUS: RangeInclusive<u16> = 200..=399;
 
@@ -47,7 +49,7 @@ pub struct Thresholds {
     pub unhealthy: u32,
     /// Exchanges in a row that must fail before it is ejected; 0: never.
     pub failures: u32,
-    /// How long it is ejected for the first time; twice as long the second time, and so on.
+    /// How long it is ejected for the first time; the second time twice as long, the third time three times.
     pub ejection: Duration,
 }
 
@@ -71,10 +73,15 @@ impl HealthCheck {
                     integer(0..=MAX_THRESHOLD),
                     DEFAULT_FAILURES,
                 ),
-                ejection: section.key_or("ejection_time", seconds, DEFAULT_EJECTION),
+                ejection: section.key_or("ejection_time", ejection_time, DEFAULT_EJECTION),
             },
         }
     }
+}
+
+/// No longer than the longest of a row of them.
+fn ejection_time(value: &Value<'_>) -> Reading<Duration> {
+    integer(1..=LONGEST_EJECTION.as_secs())(value).map(Duration::from_secs)
 }
 
 fn path(value: &Value<'_>) -> Reading<PathAndQuery> {

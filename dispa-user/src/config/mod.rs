@@ -37,7 +37,7 @@ use targets::Targets;
 pub use admin::Admin;
 pub use connections::UpstreamConnections;
 pub use error::ConfigError;
-pub use health_check::{HealthCheck, Thresholds};
+pub use health_check::{HealthCheck, LONGEST_EJECTION, Thresholds};
 pub use http::{Forwarded, Http};
 pub use intercept::{CgroupChoice, Dns, Intercept, Scope};
 pub use logging::{Format, Level, Logging};

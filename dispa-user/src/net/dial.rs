@@ -52,6 +52,13 @@ impl DialError {
         ];
         source.raw_os_error().is_some_and(|error| ours.contains(&error))
     }
+
+    /// Whether there is no port left on this side for this one destination.
+    #[must_use]
+    pub fn lacks_port(&self) -> bool {
+        let Self::Failed { source, .. } = self else { return false };
+        source.raw_os_error() == Some(libc::EADDRNOTAVAIL)
+    }
 }
 
 /// A datagram socket that speaks to `address` and hears from nobody else. `prepare` sees it before

@@ -26,12 +26,17 @@ const PIPE: usize = 256 * 1024;
 const TURN: usize = 1024 * 1024;
 
 /// Pipes that a worker keeps for the next stream. Only one that holds bytes belongs to a stream, so
-/// that few serve thousands.
+/// that few serve thousands that are read.
 const SPARE_PIPES: usize = 16;
+
+/// Pipes that a worker has at most: streams that are not read hold theirs, and two descriptors.
+/// Beyond that, bytes are copied.
+const MOST_PIPES: usize = 256;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; BULK].into());
     static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+    static PIPES: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Passes on `ahead`, which was read from the client already, and everything after it, until both
@@ -79,7 +84,8 @@ impl OneWay<'_> {
             match passed {
                 Passed::Bytes(count) => {
                     bulk = count >= BULK;
-                    turn += count;
+                    // Pieces, however small, take their time too.
+                    turn += count.max(BULK);
                 }
                 Passed::Nothing => {}
                 Passed::End => break,
@@ -135,18 +141,20 @@ impl OneWay<'_> {
         Ok(())
     }
 
-    /// Has the kernel pass on what is there. The pipe is empty, so that a call that would block
-    /// means the one socket or the other.
+    /// Has the kernel pass on what is there. Where it says that there is nothing, or nothing more, a
+    /// read has the last word: at urgent data splicing stops for ever, as if it were the end
+    /// (`tcp_read_sock` in net/ipv4/tcp.c).
     async fn splice(&self, pipe: Pipe) -> Result<Passed, Side> {
         let (from, to) = (self.from.0, self.to.0);
-        let count = match from.try_io(Interest::READABLE, || step(from, &pipe.enter)) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                pipe.give_back();
-                return Ok(Passed::Nothing);
-            }
-            Err(_) => return Err(self.from.1),
+        let enter = || match step(from, &pipe.enter) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            entered => entered,
         };
+        let count = from.try_io(Interest::READABLE, enter).map_err(|_| self.from.1)?;
+        if count == 0 {
+            pipe.give_back();
+            return self.copy().await;
+        }
         self.count(count);
         let mut left = count;
         while left > 0 {
@@ -159,7 +167,7 @@ impl OneWay<'_> {
             }
         }
         pipe.give_back();
-        Ok(if count == 0 { Passed::End } else { Passed::Bytes(count) })
+        Ok(Passed::Bytes(count))
     }
 }
 
@@ -172,26 +180,40 @@ fn step(from: impl AsFd, to: impl AsFd) -> io::Result<usize> {
 struct Pipe {
     enter: OwnedFd,
     leave: OwnedFd,
+    /// The system gave it all the room that was asked for.
+    is_large: bool,
 }
 
 impl Pipe {
-    /// An empty one; `None` where there is no descriptor left for it.
+    /// An empty one; `None` where there are enough, or no descriptors left.
     fn take() -> Option<Self> {
         SPARE.with_borrow_mut(Vec::pop).or_else(|| {
+            if PIPES.get() >= MOST_PIPES {
+                return None;
+            }
             let (leave, enter) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).ok()?;
             // A smaller one does it too, in more steps.
-            let _ = fcntl(&enter, FcntlArg::F_SETPIPE_SZ(i32::try_from(PIPE).unwrap_or(i32::MAX)));
-            Some(Self { enter, leave })
+            let size = FcntlArg::F_SETPIPE_SZ(i32::try_from(PIPE).unwrap_or(i32::MAX));
+            let is_large = fcntl(&enter, size).is_ok();
+            PIPES.set(PIPES.get() + 1);
+            Some(Self { enter, leave, is_large })
         })
     }
 
     /// It is empty again.
     fn give_back(self) {
         SPARE.with_borrow_mut(|spare| {
-            if spare.len() < SPARE_PIPES {
+            if self.is_large && spare.len() < SPARE_PIPES {
                 spare.push(self);
             }
         });
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // A thread that ends drops its spare ones when there is no count any more.
+        let _ = PIPES.try_with(|pipes| pipes.set(pipes.get().saturating_sub(1)));
     }
 }
 
@@ -270,6 +292,58 @@ mod tests {
             let received = received.len() as u64;
             prop_assert_eq!(relayed, Relayed { sent, received, failed: None });
         }
+    }
+
+    /// Urgent data in the midst of a fast stream: the mark is passed over, as a read does.
+    #[test]
+    fn urgent_data_does_not_end_a_stream() {
+        runtime().block_on(async {
+            let ((mut client, near), (far, server)) = (connection().await, connection().await);
+            let all = bytes(4 * PIPE, 6);
+            let (relayed, (), got) = tokio::join!(
+                async {
+                    let relayed = splice(&near, b"", &far).await;
+                    drop((near, far));
+                    relayed
+                },
+                async {
+                    client.write_all(&all).await.expect("a reader");
+                    socket2::SockRef::from(&client).send_out_of_band(b"!").expect("room");
+                    client.write_all(&all).await.expect("a reader");
+                    client.shutdown().await.expect("a reader");
+                },
+                exchange(server, b"", 1000),
+            );
+            assert!(got == [&*all, &*all].concat());
+            assert_eq!(relayed.failed, None);
+        });
+    }
+
+    #[test]
+    fn a_half_closed_side_goes_on_receiving() {
+        runtime().block_on(async {
+            let ((mut client, near), (far, mut server)) = (connection().await, connection().await);
+            let answer = bytes(8 * PIPE, 7);
+            tokio::join!(
+                async {
+                    splice(&near, b"", &far).await;
+                    drop((near, far));
+                },
+                async {
+                    client.write_all(b"question").await.expect("a reader");
+                    client.shutdown().await.expect("a reader");
+                    let mut got = Vec::new();
+                    client.read_to_end(&mut got).await.expect("an end");
+                    assert!(got == answer);
+                },
+                async {
+                    let mut question = String::new();
+                    server.read_to_string(&mut question).await.expect("an end");
+                    server.write_all(&answer).await.expect("a reader");
+                    server.shutdown().await.expect("a reader");
+                },
+            );
+        });
     }
 
     #[test]

@@ -42,17 +42,15 @@ pub(super) async fn to_backend(
         Err(refusal) => return replier.refuse(&refusal, record),
     };
     forwarded::tell(&mut request, link);
-    let clients_own = backend.host_field.as_ref().and_then(|own| {
-        let clients_own = host_field(&request);
+    let clients_own = host_field(&request);
+    if let Some(own) = &backend.host_field {
         rename(&mut request, own);
-        clients_own
-    });
+    }
     let (state, connections) = (&link.worker.state, &link.worker.connections);
     let mut sending =
         connections.begin(Outgoing { request, interim, limit: state.request_timeout });
-    let begun = Instant::now();
     let mut sent = connections.send(backend, &mut sending).await;
-    note(&state.pool, backend, begun, &sent);
+    note(&state.pool, backend, &sending, &sent);
     if let Err(error) = &sent
         && sending.may_go_elsewhere(error)
     {
@@ -74,43 +72,44 @@ async fn elsewhere(
     record: &mut Record,
 ) -> Option<Result<Response<ResponseBody>, UpstreamError>> {
     let pool = &link.worker.state.pool;
+    let begun = Instant::now();
     let mut tried = vec![first.number];
     let mut last = None;
-    loop {
+    while begun.elapsed() < link.worker.state.request_timeout {
         let is_next = |it: &Backend| {
             let speaks_the_same = it.scheme == first.scheme && it.protocol == first.protocol;
             speaks_the_same && !tried.contains(&it.number)
         };
-        let Some((backend, lease)) = pool.pick(link.client.ip(), is_next) else { return last };
+        let Some((backend, lease)) = pool.pick(link.client.ip(), is_next) else { break };
         record.target(&backend.name);
         record.lease(lease);
         if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
             sending.rename(host);
         }
-        let begun = Instant::now();
         let sent = link.worker.connections.send(backend, sending).await;
-        note(pool, backend, begun, &sent);
+        note(pool, backend, sending, &sent);
         match &sent {
             Err(error) if sending.may_go_elsewhere(error) => tried.push(backend.number),
             _ => return Some(sent),
         }
         last = Some(sent);
     }
+    last
 }
 
 /// Tells the pool what `backend` is worth.
 fn note(
     pool: &BackendPool,
     backend: &Backend,
-    begun: Instant,
+    sending: &Sending,
     sent: &Result<Response<ResponseBody>, UpstreamError>,
 ) {
     let success = match sent {
         Ok(response) => !is_overloaded(response.status()),
-        Err(error) if error.is_the_backends() => false,
+        Err(error) if sending.is_blamed_on_backend(error) => false,
         Err(_) => return,
     };
-    pool.exchanged(backend, begun.elapsed(), success);
+    pool.exchanged(backend, sending.waited(), success);
 }
 
 /// Whether a backend says that it cannot answer anything, or that nobody behind it can. A 500 may be

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,6 +36,8 @@ pub struct Backend {
     pub port: u16,
     /// Both, as the configuration has them.
     pub authority: TargetAuthority,
+    /// Its share; 0: none.
+    pub weight: u32,
     /// Longest time to the beginning of its response.
     pub timeout: Duration,
 }
@@ -46,6 +48,8 @@ pub struct Pool {
     backends: Vec<Backend>,
     balancer: Arc<Balancer>,
     health: Vec<Health>,
+    /// Held while it is decided whether one more may be ejected.
+    ejecting: Mutex<()>,
     /// When all this began.
     since: Instant,
 }
@@ -66,7 +70,8 @@ impl Pool {
         let identities: Vec<u64> = targets.iter().map(identity).collect();
         let balancer = Arc::new(Balancer::new(algorithm, &identities, &weights));
         let health = targets.iter().map(|_| Health::new(thresholds)).collect();
-        Self { backends: backends.collect(), balancer, health, since: Instant::now() }
+        let (ejecting, since) = (Mutex::new(()), Instant::now());
+        Self { backends: backends.collect(), balancer, health, ejecting, since }
     }
 
     /// The next healthy backend that `suits`, for a client of this address, busy while the lease
@@ -114,8 +119,8 @@ impl Pool {
         }
     }
 
-    /// An exchange with `backend` succeeded after so long, or failed by its fault. Never more than
-    /// half of the backends are ejected for that.
+    /// An exchange with `backend` succeeded after so long, or failed by its fault. For that it is
+    /// ejected at most if another one of its kind is fit, and half of them stay.
     pub fn exchanged(&self, backend: &Backend, took: Duration, success: bool) {
         let Some(index) = index_of(backend) else { return };
         let Some(health) = self.health.get(index) else { return };
@@ -124,14 +129,23 @@ impl Pool {
         if success {
             return health.succeeded(now);
         }
-        let room = || {
-            let ejected = self.health.iter().filter(|health| health.is_ejected(now)).count();
-            2 * (ejected + 1) <= self.health.len()
-        };
-        if let Some(length) = health.failed(now, room) {
+        let _ejecting = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(length) = health.failed(now, || self.can_spare(backend, now)) {
             let seconds = length.as_secs();
             tracing::warn!(target = &*backend.name, seconds, "ejected: it fails again and again");
         }
+    }
+
+    fn can_spare(&self, backend: &Backend, now: Duration) -> bool {
+        let others = || {
+            let all = self.backends.iter().zip(&self.health);
+            all.filter(|(it, _)| it.number != backend.number)
+                .filter(|(it, _)| it.scheme == backend.scheme && it.weight > 0)
+                .map(|(_, health)| health)
+        };
+        let ejected = others().filter(|health| health.is_ejected(now)).count();
+        let fit = others().any(|health| health.is_up() && !health.is_ejected(now));
+        fit && 2 * (ejected + 1) <= others().count() + 1
     }
 }
 
@@ -163,7 +177,55 @@ impl Backend {
             host_field,
             port: target.authority.port,
             authority: target.authority.clone(),
+            weight: target.weight,
             timeout: target.timeout.unwrap_or(timeout),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pool;
+    use crate::config::{Config, Overrides, Scheme};
+    use std::{io, time::Duration};
+
+    const SOON: Duration = Duration::from_millis(1);
+
+    fn pool(targets: &[(&str, u32)]) -> Pool {
+        let one = |(number, (url, weight)): (usize, &(&str, u32))| {
+            format!(
+                "[[targets.targets]]\nname = \"{number}\"\nurl = \"{url}\"\nweight = {weight}\n"
+            )
+        };
+        let text: String = targets.iter().enumerate().map(one).collect();
+        let config = Config::parse(&text, "test", &Overrides::default()).expect("valid");
+        Pool::new(&config.targets, config.balancing, SOON, config.health.thresholds)
+    }
+
+    /// Fails it until it would be ejected; tells whether it was.
+    fn fail(pool: &Pool, index: usize) -> bool {
+        let backend = &pool.backends()[index];
+        for _ in 0..10 {
+            pool.exchanged(backend, SOON, false);
+        }
+        pool.health[index].is_ejected(pool.since.elapsed())
+    }
+
+    #[test]
+    fn at_most_half_of_a_kind_is_ejected() {
+        let pool = pool(&[("http://a", 1), ("http://b", 1), ("http://c", 1), ("http://d", 1)]);
+        assert_eq!([0, 1, 2, 3].map(|index| fail(&pool, index)), [true, true, false, false]);
+    }
+
+    #[test]
+    fn the_only_one_that_is_fit_stays() {
+        assert!(!fail(&pool(&[("http://a", 1)]), 0));
+        assert!(!fail(&pool(&[("http://a", 1), ("https://b", 1), ("http://c", 0)]), 0));
+        let pool = pool(&[("http://a", 1), ("http://b", 1)]);
+        pool.probed(&pool.backends()[1], Err(&io::Error::other("down")));
+        assert!(!fail(&pool, 0));
+        let client = "127.0.0.1".parse().expect("an address");
+        let (picked, _lease) = pool.pick(client, |it| it.scheme == Scheme::Http).expect("one");
+        assert_eq!(&*picked.name, "0");
     }
 }

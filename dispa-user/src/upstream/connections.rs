@@ -98,6 +98,7 @@ impl Connections {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let limit = sending.limit.min(backend.timeout);
         let progress = sending.progress.clone();
+        progress.restart();
         let exchange = async {
             match backend.protocol {
                 Protocol::Http1 => self.over_http1(backend, sending).await,
@@ -233,7 +234,7 @@ impl Connections {
                     continue;
                 }
             };
-            let copy = repeatable(&sending.request).filter(|_| again);
+            let copy = repeatable(&sending.request);
             let unsent = Unsent::new(&mut sending.request);
             let connects = *sending.request.method() == Method::CONNECT;
             if connects && !connection.takes_extended_connect() {
@@ -255,11 +256,21 @@ impl Connections {
                 None if http2::is_unprocessed(failure.error()) => {
                     unsent.restore(&sending.progress).ok_or_else(|| failure.into_error())?
                 }
-                None => copy.ok_or_else(|| failure.into_error())?,
+                None => match copy {
+                    Some(copy) if again => {
+                        again = false;
+                        copy
+                    }
+                    copy => {
+                        if let Some(whole) = copy {
+                            sending.restore(whole);
+                        }
+                        return Err(failure.into_error().into());
+                    }
+                },
             };
             sending.restore(whole);
             tries += 1;
-            again = false;
             if tries > MOST_TRIES {
                 return Err(UpstreamError::Busy);
             }
@@ -339,10 +350,24 @@ impl fmt::Debug for Sending {
 }
 
 impl Sending {
-    /// Whether it may be sent to another backend after `error`.
+    /// Whether it may be sent to another backend after `error`: nothing of it was sent, or it may be
+    /// sent once more.
     #[must_use]
     pub fn may_go_elsewhere(&self, error: &UpstreamError) -> bool {
         self.intact && error.is_no_reason_to_end()
+    }
+
+    /// Whether `error` tells against the backend. Time that was spent without sending anything may
+    /// have been spent waiting for our own limits.
+    #[must_use]
+    pub fn is_blamed_on_backend(&self, error: &UpstreamError) -> bool {
+        error.is_the_backends() && !(self.intact && matches!(error, UpstreamError::TimedOut(_)))
+    }
+
+    /// How long the backend has had for its answer.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.progress.since_last()
     }
 
     /// Tells it another host.
@@ -414,6 +439,10 @@ fn blame(error: UpstreamError, progress: &Progress) -> UpstreamError {
     match progress.state() {
         BodyState::Broken => UpstreamError::RequestBroken,
         BodyState::Stalled => UpstreamError::RequestStalled,
+        BodyState::Open if progress.waits_for_client() => match error {
+            UpstreamError::TimedOut(_) => UpstreamError::RequestStalled,
+            error => error,
+        },
         BodyState::Open | BodyState::Ended => error,
     }
 }

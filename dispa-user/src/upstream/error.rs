@@ -42,11 +42,9 @@ impl UpstreamError {
     /// Whether another backend may do better: this one is not there, or went away.
     pub(super) fn is_no_reason_to_end(&self) -> bool {
         match self {
-            Self::Unresolved { .. } | Self::Busy | Self::Failed(_) => true,
-            Self::Unreachable(error) => !error.is_ours(),
-            Self::RequestBroken | Self::RequestStalled | Self::NoUpgrade | Self::TimedOut(_) => {
-                false
-            }
+            Self::Unresolved { .. } | Self::Busy | Self::Failed(_) | Self::TimedOut(_) => true,
+            Self::Unreachable(error) => !error.is_ours() || error.lacks_port(),
+            Self::RequestBroken | Self::RequestStalled | Self::NoUpgrade => false,
         }
     }
 

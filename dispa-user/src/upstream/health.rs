@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::config::Thresholds;
-
-/// However often it failed, a backend gets another chance after so long.
-const LONGEST_EJECTION: Duration = Duration::from_mins(5);
+use crate::config::{LONGEST_EJECTION, Thresholds};
 
 /// What is known of one backend. Shared by all threads; nothing waits.
 #[derive(Debug)]
@@ -117,8 +114,8 @@ fn millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Health, LONGEST_EJECTION};
-    use crate::config::Thresholds;
+    use super::Health;
+    use crate::config::{LONGEST_EJECTION, Thresholds};
     use std::time::Duration;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -92,9 +92,11 @@ async fn connect(
     }
     let nothing = || io::Error::new(io::ErrorKind::NotFound, "it has no address");
     let name = (backend.host.as_str(), backend.port);
+    let addresses: Vec<_> = lookup_host(name).await.map_err(ProbeError::Unresolved)?.collect();
+    let each = check.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let mut last = ProbeError::Unresolved(nothing());
-    for address in lookup_host(name).await.map_err(ProbeError::Unresolved)? {
-        match dial(address, check.timeout, &mark).await {
+    for address in addresses {
+        match dial(address, each, &mark).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error.into(),
         }

@@ -24,6 +24,8 @@ pub(super) struct Progress(Rc<Moves>);
 struct Moves {
     last: Cell<Instant>,
     state: Cell<BodyState>,
+    /// There is nothing to send until the client sends more.
+    waits: Cell<bool>,
 }
 
 /// How far a request's body has got.
@@ -43,15 +45,32 @@ impl Progress {
     /// A request with such a body is about to be sent.
     pub(super) fn begin(body: &impl Body) -> Self {
         let state = if body.is_end_stream() { BodyState::Ended } else { BodyState::Open };
-        Self(Rc::new(Moves { last: Cell::new(Instant::now()), state: Cell::new(state) }))
+        let waits = Cell::new(false);
+        Self(Rc::new(Moves { last: Cell::new(Instant::now()), state: Cell::new(state), waits }))
     }
 
     pub(super) fn state(&self) -> BodyState {
         self.0.state.get()
     }
 
-    fn note(&self, state: BodyState) {
+    /// Whether it is for the client to go on.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.state() == BodyState::Open && self.0.waits.get()
+    }
+
+    /// How long ago the last of the body was sent, or, if that is later, it was [`Self::restart`]ed.
+    pub(super) fn since_last(&self) -> Duration {
+        self.0.last.get().elapsed()
+    }
+
+    /// Another server gets the whole time.
+    pub(super) fn restart(&self) {
         self.0.last.set(Instant::now());
+    }
+
+    fn note(&self, state: BodyState) {
+        self.restart();
+        self.0.waits.set(false);
         self.0.state.set(state);
     }
 
@@ -199,10 +218,15 @@ impl Body for RequestBody {
         let inner = match &mut this.source {
             Source::Client(inner) => inner,
             Source::Again(pieces) => {
-                return Poll::Ready(pieces.pop().map(|it| Ok(Frame::data(it))));
+                let piece = pieces.pop().map(Frame::data);
+                if let (Some(Kept(kept)), Some(piece)) = (&this.kept, &piece) {
+                    kept.borrow_mut().note(piece);
+                }
+                return Poll::Ready(piece.map(Ok));
             }
         };
         let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(context) else {
+            this.progress.0.waits.set(true);
             return this.poll_stalled(context).map(|stalled| Some(Err(stalled)));
         };
         if let (Some(Kept(kept)), Some(Ok(frame))) = (&this.kept, &frame) {

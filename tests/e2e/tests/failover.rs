@@ -1,7 +1,7 @@
 //! A backend that is down, or says that it is not well, costs no request.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{Server, Site};
-use dispa_lab::{Config, HttpServer, Lab, until};
+use dispa_lab::{Config, HttpServer, Lab, TcpServer, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -61,6 +61,73 @@ fn an_upload_goes_whole_to_another_backend() -> Result<()> {
         for _ in 0..4 {
             let told = site.curl(&["-X", "POST", "-T", &file, "http://example.com/sha256"])?;
             assert_eq!(digest.split(' ').next(), Some(told.as_str()));
+        }
+        Ok(())
+    })
+}
+
+/// Says nothing, takes a head and breaks off.
+fn breaks_off(address: SocketAddr) -> Result<TcpServer> {
+    TcpServer::start(&[address], |connection| {
+        let lines = BufReader::new(&*connection.stream).lines();
+        lines.map_while(Result::ok).find(String::is_empty);
+        Ok(())
+    })
+}
+
+#[test]
+fn what_asks_for_a_change_is_sent_once_what_asks_for_none_goes_on() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let broken = breaks_off(nobody())?;
+        let config = Config::new(&[Site::NAME])
+            .target("one", Site::backend(1))
+            .target("broken", nobody())
+            .sections("[targets.health_check]\nenabled = false\nmax_failures = 0");
+        let _dispa = site.dispa(&config)?;
+        site.curl(&["http://example.com/[1-10]"])?;
+        assert_eq!(site.shares(), [10, 0, 0]);
+        let before = broken.accepted();
+        ensure!(before > 0, "it had its turn");
+        let code = ["-sS", "-o/dev/null", "-w%{http_code} ", "-d", "x", "http://example.com/[1-6]"];
+        let told = site.client("curl", &code)?;
+        let failed = told.matches("502").count();
+        ensure!(failed > 0 && failed + told.matches("200").count() == 6, "{told}");
+        // Each reached one of them, once.
+        assert_eq!(broken.accepted(), before + u64::try_from(failed)?);
+        assert_eq!(site.shares(), [16 - failed, 0, 0]);
+        Ok(())
+    })
+}
+
+#[test]
+fn each_backend_is_told_its_own_host() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let keeps = SocketAddr::from(([127, 0, 0, 1], 3998));
+        let own = "host = \"target\"";
+        let _heard = TcpServer::start(&[keeps], |connection| {
+            let lines = BufReader::new(&*connection.stream).lines().map_while(Result::ok);
+            let host = lines.take_while(|line| !line.is_empty());
+            let host = host.filter(|line| line.to_ascii_lowercase().starts_with("host:")).last();
+            let body = host.unwrap_or_default();
+            let mut stream = &*connection.stream;
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+        })?;
+        let config = Config::new(&[Site::NAME])
+            .target("first", nobody())
+            .target("second", SocketAddr::from(([127, 0, 0, 1], 3997)))
+            .target_keys(own)
+            .target("third", keeps)
+            .sections("[targets.health_check]\nenabled = false\nmax_failures = 0");
+        let _dispa = site.dispa(&config)?;
+        for _ in 0..6 {
+            let told = site.curl(&["http://example.com/"])?;
+            assert_eq!(told.to_ascii_lowercase(), "host: example.com");
         }
         Ok(())
     })

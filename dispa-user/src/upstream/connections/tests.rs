@@ -71,6 +71,7 @@ async fn listen() -> (TcpListener, Backend) {
             host: HostName::parse("127.0.0.1").expect("an address"),
             port: address.port(),
         },
+        weight: 1,
         timeout: LIMIT,
     };
     (listener, backend)
@@ -144,10 +145,28 @@ async fn an_upload_may_take_longer_than_the_limit_as_long_as_it_moves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_that_stalls_reaches_the_limit() {
+async fn an_upload_that_stalls_reaches_the_limit_and_it_is_the_clients_fault() {
     let results = LocalSet::new().run_until(upload(5, 2)).await;
-    let timed_out = |result: &_| matches!(result, Err(UpstreamError::TimedOut(LIMIT)));
-    assert!(results.iter().all(timed_out), "{results:?}");
+    let stalled = |result: &_| matches!(result, Err(UpstreamError::RequestStalled));
+    assert!(results.iter().all(stalled), "{results:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_says_nothing_reaches_the_limit_and_it_is_its_own_fault() {
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let (listener, backend) = listen().await;
+            let connections = connections();
+            let (request, _client) = request("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n").await;
+            let mut sending = connections.begin(outgoing(request));
+            let (sent, _stream) =
+                tokio::join!(connections.send(&backend, &mut sending), accept(&listener));
+            let error = sent.expect_err("nothing was said");
+            assert!(matches!(error, UpstreamError::TimedOut(LIMIT)), "{error:?}");
+            assert!(sending.is_blamed_on_backend(&error) && !sending.may_go_elsewhere(&error));
+        })
+        .await;
 }
 
 /// What becomes of a request on a kept connection that the backend closes once it has read its
