@@ -257,3 +257,23 @@ impl Body for RequestBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Progress, RequestBody};
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, Empty};
+
+    #[tokio::test]
+    async fn what_was_sent_again_can_be_sent_once_more() {
+        let progress = Progress::begin(&Empty::<Bytes>::new());
+        let pieces = ["again", "once "].map(Bytes::from).into();
+        let mut body = RequestBody::again(pieces, &progress);
+        for _ in 0..3 {
+            let kept = body.keep();
+            let sent = body.collect().await.expect("no client to break it off").to_bytes();
+            assert_eq!(&sent[..], b"once again");
+            body = RequestBody::from_kept(&kept, &progress).expect("it was little");
+        }
+    }
+}
