@@ -1,6 +1,6 @@
 //! Probing the backends, each by itself.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -23,12 +23,7 @@ pub fn watch_backends(state: &Arc<State>, check: &HealthCheck) {
 
 async fn watch(state: Arc<State>, backend: Backend, check: HealthCheck) {
     loop {
-        let mark = |socket: std::os::fd::BorrowedFd<'_>| match &state.interception {
-            Some(interception) => {
-                interception.mark(socket, backend.number).map_err(std::io::Error::other)
-            }
-            None => Ok(()),
-        };
+        let mark = |socket: BorrowedFd<'_>| state.mark(socket, backend.number);
         let result = probe(&backend, &check, mark).await;
         match &result {
             Err(error) if error.is_ours() => tracing::warn!(%error, "cannot probe"),

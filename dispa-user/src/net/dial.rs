@@ -38,19 +38,12 @@ pub enum DialError {
 
 impl DialError {
     /// Whether it is this process that lacks something: descriptors, memory, ports (`connect(2)`,
-    /// `socket(2)`).
+    /// `socket(2)`), or the socket could not be prepared, which is no error of the system's.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         let Self::Failed { source, .. } = self else { return false };
-        let ours = [
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::ENOMEM,
-            libc::ENOBUFS,
-            libc::EADDRNOTAVAIL,
-            libc::EPERM,
-        ];
-        source.raw_os_error().is_some_and(|error| ours.contains(&error))
+        let ours = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL];
+        source.raw_os_error().is_none_or(|error| ours.contains(&error))
     }
 
     /// Whether there is no port left on this side for this one destination.

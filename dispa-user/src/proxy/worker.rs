@@ -198,10 +198,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 fn mark(state: &Arc<State>) -> Mark {
     let state = Arc::clone(state);
-    Rc::new(move |socket, backend| match &state.interception {
-        Some(interception) => interception.mark(socket, backend).map_err(io::Error::other),
-        None => Ok(()),
-    })
+    Rc::new(move |socket, backend| state.mark(socket, backend))
 }
 
 /// Shows the kernel side, as long as this runtime turns, that the daemon is alive.

@@ -3,6 +3,8 @@
 mod interception;
 
 use std::{
+    io,
+    os::fd::BorrowedFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -60,6 +62,15 @@ impl State {
             interception,
             tls_passed: AtomicU64::new(0),
         })
+    }
+
+    /// Marks a socket, not yet connected, as the daemon's own, on the way to backend number `backend`
+    /// (0: to none).
+    pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> io::Result<()> {
+        match &self.interception {
+            Some(interception) => interception.mark(socket, backend).map_err(io::Error::other),
+            None => Ok(()),
+        }
     }
 
     /// A connection that began TLS with an intercepted domain went to its original destination, for

@@ -15,6 +15,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     net::{TcpStream, lookup_host},
+    task::JoinSet,
     time::timeout,
 };
 
@@ -68,12 +69,14 @@ pub async fn probe(
     check: &HealthCheck,
     mark: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<(), ProbeError> {
+    // Whatever becomes of the probe, its connection ends with it.
+    let mut connections = JoinSet::new();
     let asking = async {
         let stream = connect(backend, check, mark).await?;
         match &check.path {
             Some(path) if backend.scheme == Scheme::Http => {
                 let target = path.clone().into();
-                judge(ask(stream, backend, target).await?, check).await
+                judge(ask(stream, backend, target, &mut connections).await?, check).await
             }
             _ => Ok(()),
         }
@@ -104,11 +107,12 @@ async fn connect(
     Err(last)
 }
 
-/// Asks for `target` on a connection for this request alone.
+/// Asks for `target` on a connection for this request alone, one of `connections`.
 async fn ask(
     stream: TcpStream,
     backend: &Backend,
     target: Uri,
+    connections: &mut JoinSet<hyper::Result<()>>,
 ) -> Result<Response<Incoming>, ProbeError> {
     let host = HeaderValue::try_from(backend.authority.to_string()).map_err(http::Error::from)?;
     let stream = TokioIo::new(stream);
@@ -117,7 +121,7 @@ async fn ask(
         Protocol::Http1 => {
             let request = request.header(HOST, host).body(Empty::<Bytes>::new())?;
             let (mut sender, connection) = http1::handshake(stream).await?;
-            tokio::spawn(connection);
+            connections.spawn(connection);
             Ok(sender.send_request(request).await?)
         }
         Protocol::Http2 => {
@@ -126,7 +130,7 @@ async fn ask(
                 *request.uri_mut() = target;
             }
             let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
-            tokio::spawn(connection);
+            connections.spawn(connection);
             Ok(sender.send_request(request).await?)
         }
     }

@@ -3,7 +3,10 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -178,6 +181,25 @@ fn probes_take_a_backend_out_and_put_it_back() -> Result<()> {
         })?;
         drop(other);
         Ok(())
+    })
+}
+
+#[test]
+fn a_probe_that_is_not_answered_ends_with_its_connection() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let heard = Arc::clone(&ended);
+        let _silent = TcpServer::start(&[nobody()], move |connection| {
+            (&*connection.stream).read_to_end(&mut Vec::new())?;
+            heard.store(true, Ordering::Relaxed);
+            Ok(())
+        })?;
+        let config = Config::new(&[Site::NAME]).target("silent", nobody()).sections(PROBES);
+        let dispa = site.dispa(&config)?;
+        let told = dispa.record("unhealthy", &[("target", "silent")])?;
+        assert_eq!(told.text("error"), "no answer in time");
+        until(SOON, "the probe's connection ends", || ended.load(Ordering::Relaxed).then_some(()))
     })
 }
 
