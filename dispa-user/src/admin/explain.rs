@@ -8,7 +8,7 @@ use super::{
     reach::{Kernel, Reach},
     setup::Answerers,
 };
-use crate::{config::Scheme, types::HostName};
+use crate::{config::Scheme, rules::Rule, types::HostName};
 
 /// A verdict and what led to it.
 type Ruling = (Verdict, Vec<String>);
@@ -24,14 +24,15 @@ pub fn explain(subject: &Subject, setup: &Setup, facts: Option<&Facts>) -> Expla
     };
     let cases: Vec<Case> = subject.cases(&setup.intercept.ports).into_iter().map(case).collect();
     let rule = subject.host().and_then(|host| setup.rules.find(host));
-    let exclusion = subject.host().and_then(|host| setup.exclusions.find(host));
+    let exclusion = subject.host().and_then(|host| setup.rules.exclusion(host));
+    let concerns_pool = cases.iter().any(|case| case.verdict.concerns_pool());
     Explanation {
         of: subject.to_string(),
         source: if facts.is_some() { Source::Daemon } else { Source::File },
-        rule: rule.map(ToString::to_string),
+        rule: rule.map(|rule| rule.pattern.to_string()),
         exclusion: exclusion.map(ToString::to_string),
         addresses: facts.map(|facts| facts.addresses.clone()).unwrap_or_default(),
-        pool: cases.iter().any(|case| case.verdict.concerns_pool()).then(|| setup.pool()),
+        pool: concerns_pool.then(|| setup.pool(rule)).flatten(),
         cgroup: setup.cgroup(),
         cases,
     }
@@ -58,10 +59,11 @@ fn named(host: &HostName, protocol: Protocol, port: u16, kernel: Kernel<'_>) -> 
         let (direct, why) = no_rule(host, kernel.setup);
         return unruled(host, port, kernel, direct, why);
     };
-    let mut reasons = vec![format!("`{rule}` in intercept_domains matches it")];
-    match kernel.of_ruled(host, rule, port) {
+    let place = if rule.pool == 0 { "intercept_domains" } else { "virtual_hosts" };
+    let mut reasons = vec![format!("`{}` in {place} matches it", rule.pattern)];
+    match kernel.of_ruled(host, &rule.pattern, port) {
         Reach::Redirected(note) => {
-            let (verdict, why) = outcome(protocol, kernel.setup);
+            let (verdict, why) = outcome(protocol, Some(rule), kernel.setup);
             reasons.extend(note);
             reasons.push(why);
             (verdict, reasons)
@@ -79,10 +81,10 @@ fn named(host: &HostName, protocol: Protocol, port: u16, kernel: Kernel<'_>) -> 
 
 /// Why no rule is for `host`, and what that makes of it.
 fn no_rule(host: &HostName, setup: &Setup) -> (Verdict, String) {
-    if let Some(exclusion) = setup.exclusions.find(host) {
+    if let Some(exclusion) = setup.rules.exclusion(host) {
         return (Verdict::Excluded, format!("`{exclusion}` in exclude_domains excludes it"));
     }
-    (Verdict::Direct, "no pattern in intercept_domains matches it".to_owned())
+    (Verdict::Direct, "no pattern in intercept_domains or virtual_hosts matches it".to_owned())
 }
 
 /// A host that no rule matches, because of `why`; `direct` if it does not even come to the daemon.
@@ -105,7 +107,7 @@ fn addressed(address: IpAddr, protocol: Protocol, port: u16, kernel: Kernel<'_>)
         Reach::Unknown(why) => return (Verdict::Unknown, vec![why]),
     };
     let mut reasons: Vec<String> = note.into_iter().collect();
-    let (verdict, why) = outcome(protocol, kernel.setup);
+    let (verdict, why) = outcome(protocol, None, kernel.setup);
     if verdict.passes() {
         reasons.push(why);
         return (verdict, reasons);
@@ -115,8 +117,8 @@ fn addressed(address: IpAddr, protocol: Protocol, port: u16, kernel: Kernel<'_>)
     (Verdict::ByName, reasons)
 }
 
-/// What becomes of a connection that a rule applies to.
-fn outcome(protocol: Protocol, setup: &Setup) -> (Verdict, String) {
+/// What becomes of a connection that a rule applies to; `None`: any of them.
+fn outcome(protocol: Protocol, rule: Option<&Rule>, setup: &Setup) -> (Verdict, String) {
     let (scheme, name, answered, passed, unanswered) = match protocol {
         Protocol::Http => {
             (Scheme::Http, "http", Verdict::Backends, Verdict::HttpPasses, "a 503 is sent")
@@ -129,7 +131,7 @@ fn outcome(protocol: Protocol, setup: &Setup) -> (Verdict, String) {
             "the connection is reset",
         ),
     };
-    match setup.answerers(scheme) {
+    match setup.answerers(rule, scheme) {
         Answerers::Some(names) => (answered, format!("{} answers", one_of(&names))),
         Answerers::Unpickable => {
             (Verdict::NoBackend, format!("every {name} target has weight 0: {unanswered}"))

@@ -70,6 +70,8 @@ pub struct Slot {
 /// Who answers for intercepted domains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
+    /// The tag of its backends; `default` for the list of targets.
+    pub name: String,
     /// How exchanges are spread.
     pub balancing: String,
     /// All of them, of either scheme.

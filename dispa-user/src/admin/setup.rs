@@ -4,20 +4,18 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::explanation::{Backend, Pool};
 use crate::{
-    balance::Algorithm,
-    config::{CgroupChoice, Config, Intercept, Scheme, Target},
-    rules::Rules,
+    config::{self, CgroupChoice, Config, Intercept, Scheme, Target},
+    rules::{Rule, Rules},
 };
 
 /// What the configuration says, as far as it explains anything.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub(super) rules: Rules,
-    pub(super) exclusions: Rules,
     pub(super) intercept: Intercept,
     pub(super) explicit_door: SocketAddr,
-    targets: Vec<Target>,
-    balancing: Algorithm,
+    backends: Vec<Target>,
+    pools: Vec<config::Pool>,
 }
 
 /// Who can answer those who speak one scheme.
@@ -37,16 +35,22 @@ impl Setup {
     pub fn of(config: &Config) -> Self {
         Self {
             rules: config.rules.clone(),
-            exclusions: config.exclusions.clone(),
             intercept: config.intercept.clone(),
             explicit_door: config.server.bind_address,
-            targets: config.targets.clone(),
-            balancing: config.balancing,
+            backends: config.backends.clone(),
+            pools: config.pools.clone(),
         }
     }
 
-    pub(super) fn answerers(&self, scheme: Scheme) -> Answerers {
-        let speak = || self.targets.iter().filter(|target| target.scheme == scheme);
+    /// Who answers where `rule` applies; `None`: where any does.
+    pub(super) fn answerers(&self, rule: Option<&Rule>, scheme: Scheme) -> Answerers {
+        let answers = |index: usize| {
+            rule.and_then(|rule| self.pools.get(rule.pool))
+                .is_none_or(|pool| pool.members.contains(&index))
+        };
+        let all = || self.backends.iter().enumerate();
+        let speak =
+            || all().filter(|(index, it)| it.scheme == scheme && answers(*index)).map(|(_, it)| it);
         let names: Vec<String> = speak()
             .filter(|target| target.weight > 0)
             .map(|target| target.name.to_string())
@@ -58,17 +62,26 @@ impl Setup {
         }
     }
 
-    /// Whether a target is configured by this very address.
+    /// Whether a backend is configured by this very address.
     pub(super) fn is_target(&self, address: IpAddr, port: u16) -> bool {
         let is = |target: &Target| {
             target.authority.port == port && target.authority.host.ip() == Some(address)
         };
-        self.targets.iter().any(is)
+        self.backends.iter().any(is)
     }
 
-    pub(super) fn pool(&self) -> Pool {
-        let backends = self.targets.iter().map(Backend::of).collect();
-        Pool { balancing: self.balancing.name().to_owned(), backends }
+    /// Who answers where `rule` applies; of no rule, if there is but one pool.
+    pub(super) fn pool(&self, rule: Option<&Rule>) -> Option<Pool> {
+        let pool = match rule {
+            Some(rule) => self.pools.get(rule.pool)?,
+            None => self.pools.first().filter(|_| self.pools.len() == 1)?,
+        };
+        let backends = pool.members.iter().filter_map(|&index| self.backends.get(index));
+        Some(Pool {
+            name: pool.name.to_string(),
+            balancing: pool.balancing.algorithm.name().to_owned(),
+            backends: backends.map(Backend::of).collect(),
+        })
     }
 
     pub(super) fn cgroup(&self) -> Option<String> {

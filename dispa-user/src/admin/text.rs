@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source};
 
+/// The pool that is not chosen by a tag.
+const DEFAULT_POOL: &str = "default";
+
 /// Columns of the labels on the left.
 const LABEL: usize = 10;
 
@@ -84,7 +87,9 @@ impl fmt::Display for Slot {
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} over {}", self.balancing, joined(&self.backends, "nothing"))
+        let Self { name, balancing, backends } = self;
+        write!(f, "{balancing} over {}", joined(backends, "nothing"))?;
+        if name == DEFAULT_POOL { Ok(()) } else { write!(f, " (tag {name})") }
     }
 }
 

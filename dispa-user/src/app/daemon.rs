@@ -164,7 +164,8 @@ impl Daemon {
 /// TLS for intercepted domains can only be handed on to targets that speak it.
 fn warn_of_tls(config: &Config, state: &State) {
     let intercepts = state.interception.is_some() && !config.rules.is_empty();
-    if intercepts && config.intercept.ports.contains(&443) && !state.pool.speaks(Scheme::Https) {
+    let speaks_tls = state.backends.all().iter().any(|backend| backend.scheme == Scheme::Https);
+    if intercepts && config.intercept.ports.contains(&443) && !speaks_tls {
         tracing::warn!(
             "no target has an https:// url: TLS for intercepted domains passes to where it was going"
         );
@@ -181,7 +182,7 @@ fn refuse_own_door(config: &Config, plan: &Plan) -> Result<(), StartError> {
             .is_some_and(|ip| ip == door.ip() || (door.ip().is_unspecified() && ip.is_loopback()));
         *port == door.port() && (same_host || host.as_str() == "localhost")
     };
-    match config.targets.iter().find(is_door) {
+    match config.backends.iter().find(is_door) {
         Some(target) => Err(StartError::OwnDoor { name: Arc::clone(&target.name), door }),
         None => Ok(()),
     }
@@ -210,7 +211,7 @@ fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, Sta
     };
     let dns = intercept.dns == Dns::Relay;
     let kernel = Interceptor::load(&Options { doors, events, dns, caught_ports })?;
-    let backends = config.targets.iter().filter_map(|target| {
+    let backends = config.backends.iter().filter_map(|target| {
         let TargetAuthority { host, port } = &target.authority;
         Some(SocketAddr::new(host.ip()?, *port))
     });
@@ -266,6 +267,7 @@ fn report(state: &State) {
             dns_v6 = report.outcomes.of(Counter::Dns6),
             not_learned = report.not_learned,
             tls_passed = state.tls_passed(),
+            retries_refused = state.retries_refused(),
             slots_in_use = report.slots_in_use,
             slots_held = report.slots_held,
             "stopped"

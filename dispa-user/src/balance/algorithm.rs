@@ -13,8 +13,10 @@ pub enum Algorithm {
     LeastConnections,
     /// Of two that chance picks the one with less under way, and faster.
     TwoChoices,
-    /// The same one for the same client.
+    /// The same one for the same key, as long as it has not much more than its share.
     Hash,
+    /// The same one for the same key, however busy it is.
+    Sticky,
 }
 
 impl Algorithm {
@@ -48,6 +50,7 @@ impl Algorithm {
             Self::LeastConnections => "leastconnections",
             Self::TwoChoices => "p2c",
             Self::Hash => "hash",
+            Self::Sticky => "sticky",
         }
     }
 }

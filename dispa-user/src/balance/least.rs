@@ -2,31 +2,24 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Member;
+
 /// Picks the backend with the lowest load for its weight.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LeastConnections {
-    weights: Box<[u32]>,
     /// Where the next search starts: after the last pick, so that equally loaded backends take
     /// turns. Threads may overwrite each other's; it only breaks ties.
     start: AtomicUsize,
 }
 
 impl LeastConnections {
-    pub(super) fn new(weights: &[u32]) -> Self {
-        Self { weights: weights.into(), start: AtomicUsize::new(0) }
-    }
-
-    pub(super) fn pick(
-        &self,
-        usable: impl Fn(usize) -> bool,
-        outstanding: impl Fn(usize) -> u32,
-    ) -> Option<usize> {
-        let count = self.weights.len();
+    pub(super) fn pick(&self, members: &[Member], usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let count = members.len();
         let start = self.start.load(Ordering::Relaxed);
         let best = (start..count)
             .chain(0..start)
-            .filter(|&index| self.weights[index] > 0 && usable(index))
-            .map(|index| Candidate::new(index, self.weights[index], outstanding(index)))
+            .filter(|&index| members[index].weight > 0 && usable(index))
+            .map(|index| Candidate::new(index, &members[index]))
             .reduce(|best, next| if next.is_freer_than(&best) { next } else { best })?;
         self.start.store((best.index + 1) % count, Ordering::Relaxed);
         Some(best.index)
@@ -42,8 +35,9 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn new(index: usize, weight: u32, outstanding: u32) -> Self {
-        Self { index, weight: u64::from(weight), load: u64::from(outstanding) + 1 }
+    fn new(index: usize, member: &Member) -> Self {
+        let load = u64::from(member.load.outstanding()) + 1;
+        Self { index, weight: u64::from(member.weight), load }
     }
 
     /// Compares `load / weight` by cross-multiplication: exact, and cannot overflow 64 bits.

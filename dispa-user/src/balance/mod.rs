@@ -1,103 +1,96 @@
 //! Which backend gets the next exchange.
 //!
-//! Floor 1: pure. It knows backends by index only, asks the caller which of them are usable, has
-//! no clock, and is shared by threads without a lock.
+//! Floor 1: pure. It knows the backends of a pool by index only, asks the caller which of them are
+//! usable, has no clock, and is shared by threads; the one lock is that of the turns.
 
 mod algorithm;
-mod lease;
+mod hashing;
 mod least;
+mod load;
+mod maglev;
 mod random;
-mod rendezvous;
-mod sequence;
+mod turns;
 mod two_choices;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use algorithm::Algorithm;
-pub use lease::Lease;
+use hashing::Hashing;
+pub use hashing::key_of;
 use least::LeastConnections;
+pub use load::{Lease, Load};
 use random::Random;
-use rendezvous::Rendezvous;
-pub use rendezvous::key_of;
-use sequence::Sequence;
-use two_choices::TwoChoices;
+use turns::Turns;
 
 /// Picks among the backends of one pool.
 #[derive(Debug)]
 pub struct Balancer {
+    members: Box<[Member]>,
     strategy: Strategy,
-    /// How many exchanges are under way, by backend.
-    outstanding: Box<[AtomicU32]>,
+}
+
+/// A backend, as one pool has it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// What it is told by; it should outlast a change of the list.
+    pub identity: u64,
+    /// Its share. 0: it is never picked; round robin knows no other difference between weights.
+    pub weight: u32,
+    /// Its own, in whatever pools it is.
+    pub load: Arc<Load>,
 }
 
 #[derive(Debug)]
 enum Strategy {
-    /// Round robin, weighted or not: weights shape the sequence when it is built.
-    Sequence(Sequence),
+    Turns(Turns),
     Random(Random),
     LeastConnections(LeastConnections),
-    TwoChoices(TwoChoices),
-    Rendezvous(Rendezvous),
+    TwoChoices(Random),
+    Hashing(Hashing),
 }
 
 impl Balancer {
-    /// A balancer over backends of these identities and weights. A backend of weight 0 is never
-    /// picked; round robin knows no other difference between weights. Identities are what `hash`
-    /// tells backends by: they should outlast a change of the list.
+    /// A balancer over these backends. Where the backends of `previous` have turns, those that are
+    /// still there go on with theirs.
     #[must_use]
-    pub fn new(algorithm: Algorithm, identities: &[u64], weights: &[u32]) -> Self {
+    pub fn new(
+        algorithm: Algorithm,
+        members: impl Into<Box<[Member]>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let members = members.into();
         let strategy = match algorithm {
-            Algorithm::RoundRobin => Strategy::Sequence(Sequence::even(weights)),
-            Algorithm::Weighted => Strategy::Sequence(Sequence::weighted(weights)),
-            Algorithm::Random => Strategy::Random(Random::new(weights, random::seed())),
-            Algorithm::LeastConnections => {
-                Strategy::LeastConnections(LeastConnections::new(weights))
-            }
-            Algorithm::TwoChoices => Strategy::TwoChoices(TwoChoices::new(weights, random::seed())),
-            Algorithm::Hash => Strategy::Rendezvous(Rendezvous::new(identities, weights)),
+            Algorithm::RoundRobin => Strategy::Turns(Turns::even(&members)),
+            Algorithm::Weighted => Strategy::Turns(Turns::weighted(&members)),
+            Algorithm::Random => Strategy::Random(Random::new(random::seed())),
+            Algorithm::LeastConnections => Strategy::LeastConnections(LeastConnections::default()),
+            Algorithm::TwoChoices => Strategy::TwoChoices(Random::new(random::seed())),
+            Algorithm::Hash => Strategy::Hashing(Hashing::new(&members, true)),
+            Algorithm::Sticky => Strategy::Hashing(Hashing::new(&members, false)),
         };
-        Self { strategy, outstanding: weights.iter().map(|_| AtomicU32::new(0)).collect() }
+        let theirs = previous.map(|it| (&it.strategy, &it.members));
+        if let (Strategy::Turns(turns), Some((Strategy::Turns(before), theirs))) =
+            (&strategy, theirs)
+        {
+            turns.continues(before, theirs, &members);
+        }
+        Self { members, strategy }
     }
 
     /// The index of the backend for the next exchange, of a client of this `key`; none if none is
-    /// usable.
+    /// usable. `now` is that of [`Load::observe`].
     ///
     /// `usable` is asked for one backend at a time and may change its mind between calls.
     #[must_use]
-    pub fn pick(&self, key: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
+    pub fn pick(&self, key: u64, now: Duration, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let members = &*self.members;
         match &self.strategy {
-            Strategy::Sequence(sequence) => sequence.pick(usable),
-            Strategy::Random(random) => random.pick(usable),
-            Strategy::LeastConnections(least) => {
-                least.pick(usable, |index| self.outstanding(index))
-            }
-            Strategy::TwoChoices(choices) => choices.pick(usable, |index| self.outstanding(index)),
-            Strategy::Rendezvous(rendezvous) => {
-                rendezvous.pick(key, usable, |index| self.outstanding(index))
-            }
+            Strategy::Turns(turns) => turns.pick(usable),
+            Strategy::Random(random) => random.pick(members, usable),
+            Strategy::LeastConnections(least) => least.pick(members, usable),
+            Strategy::TwoChoices(random) => two_choices::pick(random, members, now, usable),
+            Strategy::Hashing(hashing) => hashing.pick(members, key, usable),
         }
-    }
-
-    /// The backend `index` answered after so long, or failed. `now` is since whenever, always the
-    /// same.
-    pub fn observe(&self, index: usize, took: Duration, success: bool, now: Duration) {
-        if let Strategy::TwoChoices(choices) = &self.strategy {
-            choices.observe(index, took, success, now);
-        }
-    }
-
-    /// Counts one exchange on the backend `index` until the lease is dropped.
-    #[must_use]
-    pub fn lease(self: &Arc<Self>, index: usize) -> Lease {
-        Lease::new(Arc::clone(self), index)
-    }
-
-    /// How many leases on the backend `index` are alive.
-    #[must_use]
-    pub fn outstanding(&self, index: usize) -> u32 {
-        self.outstanding.get(index).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 

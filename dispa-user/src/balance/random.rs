@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Member;
+
 /// The step of `SplitMix64` (Steele, Lea and Flood, 2014): 2^64 divided by the golden ratio, odd.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -10,21 +12,20 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 /// next one.
 #[derive(Debug)]
 pub(super) struct Random {
-    weights: Box<[u32]>,
     state: AtomicU64,
 }
 
 impl Random {
-    pub(super) fn new(weights: &[u32], seed: u64) -> Self {
-        Self { weights: weights.into(), state: AtomicU64::new(seed) }
+    pub(super) fn new(seed: u64) -> Self {
+        Self { state: AtomicU64::new(seed) }
     }
 
     /// One pass, keeping each usable backend with the chance `its weight / weights so far`, which
     /// gives each its share without knowing beforehand which of them are usable.
-    pub(super) fn pick(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(super) fn pick(&self, members: &[Member], usable: impl Fn(usize) -> bool) -> Option<usize> {
         let mut total = 0;
         let mut picked = None;
-        for (index, &weight) in self.weights.iter().enumerate() {
+        for (index, &Member { weight, .. }) in members.iter().enumerate() {
             if weight == 0 || !usable(index) {
                 continue;
             }

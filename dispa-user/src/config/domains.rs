@@ -1,18 +1,18 @@
 //! `[domains]`: what is intercepted.
 
+use super::pools::DEFAULT_POOL;
 use super::problem::{Problem, Span, quoted};
 use super::section::Section;
 use super::value::{Located, Reading, Value, boolean, list, located, parsed};
-use crate::rules::{Pattern, Rules};
+use crate::rules::{Pattern, Rule, Rules};
 
-/// The rules, and where they come from.
+/// What is intercepted, and what is not.
 #[derive(Debug)]
 pub(super) struct Domains {
-    pub(super) rules: Rules,
-    /// The excluded patterns, as rules of their own.
-    pub(super) exclusions: Rules,
-    /// The first intercepted pattern; none if there is none.
-    pub(super) first: Option<Span>,
+    pub(super) intercept: Patterns,
+    pub(super) exclude: Patterns,
+    /// The header of the section.
+    pub(super) span: Option<Span>,
 }
 
 type Patterns = Vec<Located<Pattern>>;
@@ -27,17 +27,17 @@ impl Domains {
         warn_of_repeats(section, &intercept);
         warn_of_repeats(section, &exclude);
         warn_of_conflicts(section, &intercept, &exclude);
-        warn_of_idleness(section, &intercept);
-        let exclude: Vec<Pattern> = values(exclude).collect();
-        Self {
-            first: intercept.first().map(|pattern| pattern.span.clone()),
-            exclusions: Rules::new(exclude.clone(), []),
-            rules: Rules::new(values(intercept), exclude),
-        }
+        Self { intercept, exclude, span: section.span() }
+    }
+
+    /// The rules: `[domains]` leads to the default pool, and `others` where they say.
+    pub(super) fn into_rules(self, others: Vec<Rule>) -> Rules {
+        let own = values(self.intercept).map(|pattern| Rule { pattern, pool: DEFAULT_POOL });
+        Rules::new(own.chain(others), values(self.exclude))
     }
 }
 
-fn pattern(value: &Value<'_>) -> Reading<Pattern> {
+pub(super) fn pattern(value: &Value<'_>) -> Reading<Pattern> {
     parsed(
         Pattern::parse,
         "write a host name without scheme, port or path, for example \"example.com\" or \"*.example.com\"",
@@ -80,13 +80,6 @@ fn warn_of_conflicts(section: &mut Section<'_>, intercept: &Patterns, exclude: &
             let problem = Problem::warning(title).at(pattern.span.clone(), "never intercepted");
             section.report(problem.at(other.span.clone(), "exclusion wins"));
         }
-    }
-}
-
-fn warn_of_idleness(section: &mut Section<'_>, intercept: &Patterns) {
-    if intercept.is_empty() {
-        let problem = Problem::warning("no domain is intercepted");
-        section.report_here(problem.help("name some: `intercept_domains = [\"example.com\"]`"));
     }
 }
 

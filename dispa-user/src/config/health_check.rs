@@ -15,6 +15,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_HEALTHY: u32 = 2;
 const DEFAULT_UNHEALTHY: u32 = 3;
 const DEFAULT_FAILURES: u32 = 5;
+const DEFAULT_SUCCESS: u32 = 75;
+const DEFAULT_SAMPLES: u32 = 20;
 const DEFAULT_EJECTION: Duration = Duration::from_secs(10);
 /// However often it failed, a target gets another chance after so long.
 pub const LONGEST_EJECTION: Duration = Duration::from_mins(5);
@@ -49,8 +51,15 @@ pub struct Thresholds {
     pub unhealthy: u32,
     /// Exchanges in a row that must fail before it is ejected; 0: never.
     pub failures: u32,
+    /// The success ratio of its answers below which it is ejected, in percent, if others do better;
+    /// 0: never.
+    pub success: u32,
+    /// Answers of the last ten seconds that there must be to judge by a ratio.
+    pub samples: u32,
     /// How long it is ejected for the first time; the second time twice as long, the third time three times.
     pub ejection: Duration,
+    /// How long its share grows once it is back; zero: it has all of it at once.
+    pub slow_start: Duration,
 }
 
 impl HealthCheck {
@@ -73,10 +82,18 @@ impl HealthCheck {
                     integer(0..=MAX_THRESHOLD),
                     DEFAULT_FAILURES,
                 ),
+                success: section.key_or("min_success", integer(0..=100), DEFAULT_SUCCESS),
+                samples: section.key_or("min_requests", &threshold, DEFAULT_SAMPLES),
                 ejection: section.key_or("ejection_time", ejection_time, DEFAULT_EJECTION),
+                slow_start: section.key_or("slow_start", slow_start, Duration::ZERO),
             },
         }
     }
+}
+
+/// From none to an hour.
+fn slow_start(value: &Value<'_>) -> Reading<Duration> {
+    integer(0..=3_600)(value).map(Duration::from_secs)
 }
 
 /// No longer than the longest of a row of them.

@@ -23,6 +23,17 @@ pub struct Intercept {
     pub scope: Scope,
     /// How names become addresses.
     pub dns: Dns,
+    /// What becomes of those that no backend can answer.
+    pub on_no_backend: OnNoBackend,
+}
+
+/// What becomes of a connection or request at the transparent door that no backend can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnNoBackend {
+    /// It is told so.
+    Fail,
+    /// It goes to its original destination.
+    Passthrough,
 }
 
 /// Which addresses are intercepted on the ports.
@@ -44,6 +55,8 @@ pub enum Dns {
 }
 
 const SCOPES: &[(&str, Scope)] = &[("learned", Scope::Learned), ("all", Scope::All)];
+const ON_NO_BACKEND: &[(&str, OnNoBackend)] =
+    &[("fail", OnNoBackend::Fail), ("passthrough", OnNoBackend::Passthrough)];
 const DNS: &[(&str, Dns)] = &[("relay", Dns::Relay), ("resolve", Dns::Resolve)];
 
 /// The cgroup whose processes are intercepted.
@@ -63,6 +76,11 @@ impl Intercept {
             ports: section.key("ports", ports).unwrap_or_else(|| DEFAULT_PORTS.to_vec()),
             scope: section.key_or("scope", choice(SCOPES), Scope::Learned),
             dns: section.key_or("dns", choice(DNS), Dns::Relay),
+            on_no_backend: section.key_or(
+                "on_no_backend",
+                choice(ON_NO_BACKEND),
+                OnNoBackend::Fail,
+            ),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! share. Serde is not used: it stops at the first error, and a person wants all of them.
 
 mod admin;
+mod balancing;
 mod connections;
 mod domains;
 mod error;
@@ -14,6 +15,7 @@ mod http;
 mod inert;
 mod intercept;
 mod logging;
+mod pools;
 mod problem;
 mod section;
 mod server;
@@ -22,25 +24,28 @@ mod syntax;
 mod target;
 mod targets;
 mod value;
+mod virtual_host;
 
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::balance::Algorithm;
 use crate::rules::Rules;
 use domains::Domains;
+use pools::Pools;
 use problem::{Document, Problem};
 use section::Section;
 use syntax::Parsed;
 use targets::Targets;
 
 pub use admin::Admin;
+pub use balancing::{Balancing, HashKey, Secret, StickyCookie};
 pub use connections::UpstreamConnections;
 pub use error::ConfigError;
 pub use health_check::{HealthCheck, LONGEST_EJECTION, Thresholds};
 pub use http::{Forwarded, Http};
-pub use intercept::{CgroupChoice, Dns, Intercept, Scope};
+pub use intercept::{CgroupChoice, Dns, Intercept, OnNoBackend, Scope};
 pub use logging::{Format, Level, Logging};
+pub use pools::Pool;
 pub use server::Server;
 pub use target::{HostField, Protocol, Scheme, Target, TargetAuthority};
 
@@ -51,17 +56,16 @@ pub struct Config {
     pub server: Server,
     /// How HTTP is spoken.
     pub http: Http,
-    /// Which domains are intercepted.
+    /// Which domains are intercepted, and which of `pools` answers.
     pub rules: Rules,
-    /// What `rules` leaves out: a host that these find is excluded. Decides nothing; tells why.
-    pub exclusions: Rules,
-    /// Who answers for them. Not empty if any domain is intercepted.
-    pub targets: Vec<Target>,
-    /// How exchanges are spread over the targets.
-    pub balancing: Algorithm,
-    /// How the targets are watched.
+    /// Who can answer.
+    pub backends: Vec<Target>,
+    /// Who does for which domains. The first is that of the list of targets, which may be empty; no
+    /// rule leads to a pool that is.
+    pub pools: Vec<Pool>,
+    /// How backends are watched.
     pub health: HealthCheck,
-    /// How many connections are kept to the targets.
+    /// How many connections are kept to them.
     pub connections: UpstreamConnections,
     /// What the kernel redirects.
     pub intercept: Intercept,
@@ -115,15 +119,17 @@ impl Config {
         let admin = root.table("admin", Admin::read);
         root.table("monitoring", inert::monitoring);
         refuse_no_targets(root, &domains, &targets);
+        let (connections, health) = (targets.connections, targets.health.clone());
+        let pools = Pools::read(root, targets, &domains);
+        warn_of_idleness(root, &domains, &pools);
         Self {
             server,
             http,
-            rules: domains.rules,
-            exclusions: domains.exclusions,
-            targets: targets.list,
-            balancing: targets.balancing,
-            health: targets.health,
-            connections: targets.connections,
+            rules: domains.into_rules(pools.rules),
+            backends: pools.backends,
+            pools: pools.all,
+            health,
+            connections,
             intercept,
             logging,
             admin,
@@ -159,11 +165,22 @@ fn check(text: &str) -> (Option<Config>, Vec<Problem>) {
 }
 
 fn refuse_no_targets(root: &mut Section<'_>, domains: &Domains, targets: &Targets) {
-    if let (Some(span), false) = (&domains.first, targets.any) {
+    if let (Some(first), false) = (domains.intercept.first(), targets.any) {
         let problem = Problem::error("domains are intercepted, but there is no target to answer");
-        root.report(problem.at(span.clone(), "").help(
+        root.report(problem.at(first.span.clone(), "").help(
             "add one: a [[targets.targets]] section with `name = \"...\"` and `url = \"http://host:port\"`",
         ));
+    }
+}
+
+fn warn_of_idleness(root: &mut Section<'_>, domains: &Domains, pools: &Pools) {
+    if domains.intercept.is_empty() && pools.rules.is_empty() {
+        let problem = Problem::warning("no domain is intercepted");
+        let problem = match &domains.span {
+            Some(span) => problem.at(span.clone(), ""),
+            None => problem,
+        };
+        root.report(problem.help("name some: `intercept_domains = [\"example.com\"]`"));
     }
 }
 

@@ -54,6 +54,11 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// Where its header is; none if it is not there.
+    pub(super) fn span(&self) -> Option<Span> {
+        self.span.clone()
+    }
+
     /// Whether the document has this section at all.
     pub(super) fn is_there(&self) -> bool {
         self.table.is_some()

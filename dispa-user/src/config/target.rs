@@ -1,4 +1,4 @@
-//! One `[[targets.targets]]`: a server that can answer.
+//! One `[[targets.targets]]`, or one of `[[backends]]`: a server that can answer.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use super::problem::Span;
 use super::section::Section;
-use super::value::{Located, Reading, Value, choice, integer, located, nonempty, parsed, seconds};
+use super::value::{
+    Located, Reading, Value, boolean, choice, integer, list, located, nonempty, parsed, seconds,
+};
 use crate::types::{HostName, HostNameError};
 
 const DEFAULT_WEIGHT: u32 = 1;
+/// More than a server has ports to be connected to from.
+const MAX_CONNECTIONS: u32 = 1_000_000;
 /// Enough for any proportion worth having.
 const MAX_WEIGHT: u32 = 65_535;
 /// RFC 9110 section 4.2.1.
@@ -27,8 +31,14 @@ pub struct Target {
     pub scheme: Scheme,
     /// Where it is.
     pub authority: TargetAuthority,
-    /// Its share. 0: keeps its place, gets no exchange.
+    /// Its share. 0: keeps its place, and the clients that its cookie keeps there.
     pub weight: u32,
+    /// The labels by which pools pick it.
+    pub tags: Vec<Arc<str>>,
+    /// The most connections to it, of all workers.
+    pub max_connections: Option<usize>,
+    /// Whether it answers only where no other one can.
+    pub backup: bool,
     /// `http.first_byte_timeout` for this target alone.
     pub timeout: Option<Duration>,
     /// Which HTTP it is spoken to in.
@@ -96,14 +106,34 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// None if something is wrong with it, which is then reported.
+    /// One of `[[targets.targets]]`. None if something is wrong with it, which is then reported.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let name = section.required("name", located(nonempty), "\"backend1\"");
         let address = section.required("url", url, "\"http://host:port\"");
+        let tags = section.key_or("tags", list(tag), Vec::new());
+        Self::read_rest(section, name, address, tags)
+    }
+
+    /// One of `[[backends]]`.
+    pub(super) fn read_tagged(section: &mut Section<'_>) -> Option<Self> {
+        let name = section.required("id", located(nonempty), "\"web-v1\"");
+        let address = section.required("address", address, "\"host:port\"");
+        let tags = section.required("tags", list(tag), "[\"a\"]").unwrap_or_default();
+        Self::read_rest(section, name, address, tags)
+    }
+
+    fn read_rest(
+        section: &mut Section<'_>,
+        name: Option<Located<String>>,
+        address: Option<(Scheme, TargetAuthority)>,
+        tags: Vec<Arc<str>>,
+    ) -> Option<Self> {
         let weight = section.key("weight", located(integer(0..=MAX_WEIGHT)));
         let timeout = section.key("timeout", seconds);
         let protocol = section.key_or("protocol", choice(PROTOCOLS), Protocol::Http1);
         let host = section.key_or("host", choice(HOST_FIELDS), HostField::Keep);
+        let max_connections = section.key("max_connections", integer(1..=MAX_CONNECTIONS));
+        let backup = section.key_or("backup", boolean, false);
         let Located { value: name, span: name_span } = name?;
         let (scheme, authority) = address?;
         let target = Target {
@@ -111,12 +141,28 @@ impl Declared {
             scheme,
             authority,
             weight: weight.as_ref().map_or(DEFAULT_WEIGHT, |weight| weight.value),
+            tags,
+            max_connections: max_connections.and_then(|most| most.try_into().ok()),
+            backup,
             timeout,
             protocol,
             host,
         };
         Some(Self { target, name_span, weight_span: weight.map(|weight| weight.span) })
     }
+}
+
+/// A label by which pools pick backends.
+pub(super) fn tag(value: &Value<'_>) -> Reading<Arc<str>> {
+    nonempty(value).map(Into::into)
+}
+
+/// `host:port`, which speaks HTTP in the clear, or a URL.
+fn address(value: &Value<'_>) -> Reading<(Scheme, TargetAuthority)> {
+    let parse = |text: &str| {
+        if text.contains("://") { parse_url(text) } else { parse_url(&format!("http://{text}")) }
+    };
+    parsed(parse, "write it as \"host:port\"")(value)
 }
 
 fn url(value: &Value<'_>) -> Reading<(Scheme, TargetAuthority)> {

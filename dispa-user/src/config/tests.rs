@@ -2,6 +2,7 @@
 
 mod keys;
 mod meaning;
+mod pools;
 mod shipped;
 mod values;
 mod warnings;
@@ -54,14 +55,15 @@ fn an_empty_document_has_every_default() {
     assert_eq!(config.server.keep_alive_timeout.as_secs(), 60);
     assert_eq!(config.server.request_timeout.as_secs(), 30);
     assert!(config.rules.is_empty());
-    assert_eq!(config.targets, []);
-    assert_eq!(config.balancing, Algorithm::RoundRobin);
+    assert_eq!(config.backends, []);
+    assert_eq!(config.pools[0].balancing.algorithm, crate::balance::Algorithm::RoundRobin);
     let intercept = Intercept {
         enabled: true,
         cgroup: CgroupChoice::Auto,
         ports: vec![80, 443],
         scope: Scope::Learned,
         dns: Dns::Relay,
+        on_no_backend: OnNoBackend::Fail,
     };
     assert_eq!(config.intercept, intercept);
     let logging = Logging { level: Level::Info, format: Format::Text };
@@ -73,7 +75,7 @@ fn an_empty_document_has_every_default() {
 fn a_target_has_defaults() {
     let config =
         parse("[[targets.targets]]\nname = 'a'\nurl = 'HTTP://Example.COM/'").expect("valid");
-    let target = &config.targets[0];
+    let target = &config.backends[0];
     assert_eq!(target.authority.to_string(), "example.com:80");
     assert_eq!((target.weight, target.timeout), (1, None));
 }
@@ -88,8 +90,8 @@ fn an_empty_path_is_no_socket() {
 #[test]
 fn an_ipv6_target_is_shown_in_brackets() {
     let config = parse("[[targets.targets]]\nname = 'a'\nurl = 'http://[::1]:81'").expect("valid");
-    assert_eq!(config.targets[0].authority.host.as_str(), "::1");
-    assert_eq!(config.targets[0].authority.to_string(), "[::1]:81");
+    assert_eq!(config.backends[0].authority.host.as_str(), "::1");
+    assert_eq!(config.backends[0].authority.to_string(), "[::1]:81");
 }
 
 #[test]

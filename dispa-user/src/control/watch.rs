@@ -16,19 +16,19 @@ pub fn watch_backends(state: &Arc<State>, check: &HealthCheck) {
     if !check.enabled {
         return;
     }
-    for backend in state.pool.backends() {
-        tokio::spawn(watch(Arc::clone(state), backend.clone(), check.clone()));
+    for backend in state.backends.all() {
+        tokio::spawn(watch(Arc::clone(state), Arc::clone(backend), check.clone()));
     }
 }
 
-async fn watch(state: Arc<State>, backend: Backend, check: HealthCheck) {
+async fn watch(state: Arc<State>, backend: Arc<Backend>, check: HealthCheck) {
     loop {
         let mark = |socket: BorrowedFd<'_>| state.mark(socket, backend.number);
         let result = probe(&backend, &check, mark).await;
         match &result {
             Err(error) if error.is_ours() => tracing::warn!(%error, "cannot probe"),
-            Err(error) => state.pool.probed(&backend, Err(error)),
-            Ok(()) => state.pool.probed(&backend, Ok(())),
+            Err(error) => state.backends.probed(&backend, Err(error)),
+            Ok(()) => state.backends.probed(&backend, Ok(())),
         }
         sleep(jittered(check.interval)).await;
     }

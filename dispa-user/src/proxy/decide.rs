@@ -3,7 +3,7 @@
 use super::{origin::Arrival, peek::Peeked, serve::Client};
 use crate::{
     config::Scheme,
-    rules::Pattern,
+    rules::Rule,
     sniff::{ClientHello, Verdict},
     state::State,
     types::HostName,
@@ -27,7 +27,7 @@ pub(super) enum Way<'a> {
         /// The name that decided.
         host: HostName,
         /// The rule that matched it.
-        rule: &'a Pattern,
+        rule: &'a Rule,
     },
     /// It goes to its original destination, unread.
     Relay,
@@ -47,7 +47,7 @@ pub(super) fn connection<'a>(peeked: &Peeked, arrival: &Arrival, state: &'a Stat
 }
 
 fn is_served(host: &HostName, arrival: &Arrival, state: &State) -> bool {
-    rule_at(host, arrival, state).is_some() && state.pool.speaks(Scheme::Http)
+    rule_at(host, arrival, state).is_some_and(|rule| state.answers(rule, Scheme::Http))
 }
 
 /// A client that waits for the server's first word has not said for whom it is there. It is served
@@ -58,11 +58,15 @@ fn http2<'a>(host: Option<&HostName>, arrival: &Arrival, state: &State) -> Way<'
         Some(host) if is_served(host, arrival, state) => {
             Way::ServeHttp2 { host: Some(host.clone()) }
         }
-        None if state.pool.speaks(Scheme::Http) && is_somebodys(arrival, state) => {
+        None if speaks_http(state) && is_somebodys(arrival, state) => {
             Way::ServeHttp2 { host: None }
         }
         Some(_) | None => Way::Relay,
     }
+}
+
+fn speaks_http(state: &State) -> bool {
+    state.backends.all().iter().any(|backend| backend.scheme == Scheme::Http)
 }
 
 fn is_somebodys(arrival: &Arrival, state: &State) -> bool {
@@ -77,7 +81,9 @@ fn is_somebodys(arrival: &Arrival, state: &State) -> bool {
 fn tls<'a>(hello: &ClientHello, arrival: &Arrival, state: &'a State) -> Way<'a> {
     let Some(host) = &hello.server_name else { return Way::Relay };
     match rule_at(host, arrival, state) {
-        Some(rule) if state.pool.speaks(Scheme::Https) => Way::Backend { host: host.clone(), rule },
+        Some(rule) if state.answers(rule, Scheme::Https) => {
+            Way::Backend { host: host.clone(), rule }
+        }
         Some(_) => {
             state.note_tls_passed();
             Way::Relay
@@ -87,11 +93,7 @@ fn tls<'a>(hello: &ClientHello, arrival: &Arrival, state: &'a State) -> Way<'a> 
 }
 
 /// The rule that applies to a request for `host`.
-pub(super) fn request<'a>(
-    host: &HostName,
-    client: &Client,
-    state: &'a State,
-) -> Option<&'a Pattern> {
+pub(super) fn request<'a>(host: &HostName, client: &Client, state: &'a State) -> Option<&'a Rule> {
     match client.arrival() {
         Some(arrival) if !client.has_proven(host) => rule_at(host, arrival, state),
         Some(_) | None => state.rules.find(host),
@@ -100,7 +102,7 @@ pub(super) fn request<'a>(
 
 /// A rule applies only where the address the program asked for belongs to that very name: a shared
 /// or poisoned address brings nobody else's traffic to the backends.
-fn rule_at<'a>(host: &HostName, arrival: &Arrival, state: &'a State) -> Option<&'a Pattern> {
+fn rule_at<'a>(host: &HostName, arrival: &Arrival, state: &'a State) -> Option<&'a Rule> {
     let rule = state.rules.find(host)?;
     let interception = state.interception.as_ref()?;
     interception.concerns(host, arrival.origin.0.ip()).then_some(rule)

@@ -21,9 +21,9 @@ use super::{
 use crate::{
     framing::Fault,
     life::{Phase, Stopped},
-    rules::Pattern,
+    rules::{Pattern, Rule},
     types::{Door, HostName, OriginalDestination, Outcome},
-    upstream::{Lease, ResponseBodyError},
+    upstream::{Backend, Lease, ResponseBodyError},
 };
 
 /// Why a body ended early, whatever body it is.
@@ -98,17 +98,20 @@ impl Record {
         self.host = Some(host.clone());
     }
 
-    pub(super) fn rule(&mut self, rule: &Pattern) {
-        self.rule = Some(rule.clone());
+    pub(super) fn rule(&mut self, rule: &Rule) {
+        self.rule = Some(rule.pattern.clone());
     }
 
-    pub(super) fn target(&mut self, name: &Arc<str>) {
-        self.target = Some(Arc::clone(name));
-    }
-
-    /// The backend counts as busy until this record is dropped.
-    pub(super) fn lease(&mut self, lease: Lease) {
+    /// The backend that is to answer; it counts as busy until this record is dropped.
+    pub(super) fn backend(&mut self, backend: &Backend, lease: Lease) {
+        self.target = Some(Arc::clone(&backend.name));
         self.lease = Some(lease);
+    }
+
+    /// It goes to its original destination after all.
+    pub(super) fn no_backend(&mut self) {
+        self.target = None;
+        self.lease = None;
     }
 
     pub(super) fn status(&mut self, status: StatusCode) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri, Version,
-    header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, SET_COOKIE, TE, TRANSFER_ENCODING},
 };
 use http_body::Body as _;
 use http_body_util::Either;
@@ -18,98 +18,136 @@ use super::{
     reply::{AnyBody, Refusal, Replier},
     serve::{Link, LinkKind},
     upgrade::{self, Asked},
+    worker::Worker,
 };
 use crate::{
-    config::Protocol,
+    config::{OnNoBackend, Protocol},
     framing::Fault,
     types::Outcome,
     upstream::{
-        Backend, BackendPool, Outgoing, ResponseBody, Sending, UpstreamError, absolute_form, rename,
+        Backend, BackendPool, Backends, Outgoing, ResponseBody, Sending, UpstreamError, Wanted,
+        Worth, absolute_form, rename,
     },
 };
 
-/// Forwards to `backend`; to another one, where this one cannot be reached or goes away.
+/// Where a request may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Route<'p> {
+    pub(super) pool: &'p BackendPool,
+    pub(super) wanted: Wanted,
+    /// The backend that was picked for it.
+    pub(super) first: &'p Backend,
+}
+
+/// Forwards to the backend that was picked; to another one, where that cannot be reached or goes away.
 pub(super) async fn to_backend(
     mut request: Request<Incoming>,
-    backend: &Backend,
+    route: Route<'_>,
     link: &Link,
     replier: Replier,
     mut record: Record,
 ) -> Response<AnyBody> {
+    let first = route.first;
     let interim = interim::sink(&request, link);
-    let asked = match prepare(&mut request, backend.protocol, link) {
+    let asked = match prepare(&mut request, first.protocol, link) {
         Ok(asked) => asked,
         Err(refusal) => return replier.refuse(&refusal, record),
     };
     forwarded::tell(&mut request, link);
     let clients_own = host_field(&request);
-    if let Some(own) = &backend.host_field {
+    if let Some(own) = &first.host_field {
         rename(&mut request, own);
     }
-    let (state, connections) = (&link.worker.state, &link.worker.connections);
+    let Worker { state, connections, retries, .. } = &*link.worker;
+    let begun = Instant::now();
     let mut sending =
         connections.begin(Outgoing { request, interim, limit: state.request_timeout });
-    let mut sent = connections.send(backend, &mut sending).await;
-    note(&state.pool, backend, &sending, &sent);
+    retries.request();
+    let mut sent = connections.send(first, &mut sending).await;
+    let mut answering = first;
+    note(&state.backends, first, &sending, &sent);
     if let Err(error) = &sent
         && sending.may_go_elsewhere(error)
     {
-        let elsewhere = elsewhere(backend, &mut sending, clients_own, link, &mut record);
-        if let Some(better) = Box::pin(elsewhere).await {
-            sent = better;
-        }
+        // What is rare is not to make every exchange larger.
+        let elsewhere = elsewhere(route, sent, &mut sending, clients_own, link, &mut record, begun);
+        (sent, answering) = Box::pin(elsewhere).await;
+    }
+    // It may hold what is left of the client's body.
+    drop(sending);
+    if let Ok(response) = &mut sent
+        && let Some(cookie) = route.pool.cookie(answering, route.wanted.wish)
+    {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     answer(sent, asked, link, replier, record).await
 }
 
-/// Sends what `first` did not answer to one after the other of the rest that speak the same.
-/// `None`: there is no other.
-async fn elsewhere(
-    first: &Backend,
+/// What became of a request, and the backend that it became of.
+type Sent<'p> = (Result<Response<ResponseBody>, UpstreamError>, &'p Backend);
+
+/// Sends what the first backend did not answer to one after the other of the rest that speak the same,
+/// and, where none can be reached, to the original destination if the configuration says so.
+async fn elsewhere<'p>(
+    route: Route<'p>,
+    first: Result<Response<ResponseBody>, UpstreamError>,
     sending: &mut Sending,
     clients_own: Option<HeaderValue>,
     link: &Link,
     record: &mut Record,
-) -> Option<Result<Response<ResponseBody>, UpstreamError>> {
-    let pool = &link.worker.state.pool;
-    let begun = Instant::now();
-    let mut tried = vec![first.number];
-    let mut last = None;
-    while begun.elapsed() < link.worker.state.request_timeout {
+    begun: Instant,
+) -> Sent<'p> {
+    let Worker { state, connections, retries, .. } = &*link.worker;
+    let mut tried = vec![route.first.number];
+    let mut last: Sent<'p> = (first, route.first);
+    while begun.elapsed() < state.request_timeout {
+        if !sending.is_unsent() && !retries.retry(Instant::now()) {
+            state.note_retry_refused();
+            return last;
+        }
         let is_next = |it: &Backend| {
-            let speaks_the_same = it.scheme == first.scheme && it.protocol == first.protocol;
-            speaks_the_same && !tried.contains(&it.number)
+            let like = it.scheme == route.first.scheme && it.protocol == route.first.protocol;
+            like && !tried.contains(&it.number)
         };
-        let Some((backend, lease)) = pool.pick(link.client.ip(), is_next) else { break };
-        record.target(&backend.name);
-        record.lease(lease);
+        let Some((backend, lease)) = route.pool.pick(route.wanted, is_next) else { break };
+        record.backend(backend, lease);
         if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
             sending.rename(host);
         }
-        let sent = link.worker.connections.send(backend, sending).await;
-        note(pool, backend, sending, &sent);
-        match &sent {
+        let sent = connections.send(backend, sending).await;
+        note(&state.backends, backend, sending, &sent);
+        last = (sent, backend);
+        match &last.0 {
             Err(error) if sending.may_go_elsewhere(error) => tried.push(backend.number),
-            _ => return Some(sent),
+            _ => return last,
         }
-        last = Some(sent);
+    }
+    let passes = state.on_no_backend == OnNoBackend::Passthrough && sending.is_unsent();
+    if let Some(arrival) = link.client.arrival().filter(|_| passes) {
+        record.no_backend();
+        if let Some(host) = &clients_own {
+            sending.rename(host);
+        }
+        last.0 = connections.send_once(arrival.origin.0, sending).await;
     }
     last
 }
 
-/// Tells the pool what `backend` is worth.
+/// Tells the pools what `backend` is worth.
 fn note(
-    pool: &BackendPool,
+    backends: &Backends,
     backend: &Backend,
     sending: &Sending,
     sent: &Result<Response<ResponseBody>, UpstreamError>,
 ) {
-    let success = match sent {
-        Ok(response) => !is_overloaded(response.status()),
-        Err(error) if sending.is_blamed_on_backend(error) => false,
+    let worth = match sent {
+        Ok(response) if is_overloaded(response.status()) => Worth::Failure,
+        Ok(response) if response.status().is_server_error() => Worth::Error,
+        Ok(_) => Worth::Good,
+        Err(error) if sending.is_blamed_on_backend(error) => Worth::Failure,
         Err(_) => return,
     };
-    pool.exchanged(backend, sending.waited(), success);
+    backends.exchanged(backend, sending.waited(), worth);
 }
 
 /// Whether a backend says that it cannot answer anything, or that nobody behind it can. A 500 may be
@@ -138,7 +176,10 @@ pub(super) async fn to_origin(
         Err(refusal) => return replier.refuse(&refusal, record),
     };
     let outgoing = Outgoing { request, interim, limit: link.worker.state.request_timeout };
-    let sent = link.worker.connections.send_once(arrival.origin.0, outgoing).await;
+    let connections = &link.worker.connections;
+    let mut sending = connections.begin(outgoing);
+    let sent = connections.send_once(arrival.origin.0, &mut sending).await;
+    drop(sending);
     answer(sent, asked, link, replier, record).await
 }
 

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use tokio::net::TcpStream;
 
-use super::{finish::Record, origin::Arrival, peek::Peeked, worker::Worker};
+use super::{finish::Record, origin::Arrival, peek::Peeked, pick, worker::Worker};
 use crate::{
-    config::Scheme,
+    config::{OnNoBackend, Scheme},
     net::{self, Failure, Relayed, Side, keep_alive, reset},
+    rules::Rule,
     types::Outcome,
-    upstream::Backend,
+    upstream::{Backend, Worth},
 };
 
 /// Relays byte for byte to the original destination. If that cannot be reached the client sees a
@@ -38,35 +39,55 @@ pub(super) async fn to_origin(
     }
 }
 
-/// Relays byte for byte, still encrypted, to the next backend that speaks TLS and can be reached.
+/// Relays byte for byte, still encrypted, to the next backend of the rule's pool that speaks TLS and
+/// can be reached; where there is none, as the configuration says.
 pub(super) async fn to_backend(
     peeked: Peeked,
     arrival: &Arrival,
+    rule: &Rule,
     mut record: Record,
     worker: &Worker,
 ) {
-    let Peeked { stream, prefix, .. } = peeked;
-    let pool = &worker.state.pool;
+    match reach_backend(arrival, rule, &mut record, worker).await {
+        Ok(server) => relay(peeked.stream, &peeked.prefix, server, Outcome::Ok, record).await,
+        Err(_) if worker.state.on_no_backend == OnNoBackend::Passthrough => {
+            record.no_backend();
+            to_origin(peeked, arrival, record, worker).await;
+        }
+        Err(outcome) => {
+            record.outcome(outcome);
+            reset(peeked.stream);
+        }
+    }
+}
+
+async fn reach_backend(
+    arrival: &Arrival,
+    rule: &Rule,
+    record: &mut Record,
+    worker: &Worker,
+) -> Result<TcpStream, Outcome> {
+    let backends = &worker.state.backends;
+    let pool = backends.pool(rule.pool).ok_or(Outcome::NoBackend)?;
+    let wanted = pick::for_connection(pool, arrival.client.ip());
     let mut tried = Vec::new();
     loop {
         let is_next = |it: &Backend| it.scheme == Scheme::Https && !tried.contains(&it.number);
-        let Some((backend, lease)) = pool.pick(arrival.client.ip(), is_next) else {
+        let Some((backend, lease)) = pool.pick(wanted, is_next) else {
             let nobody = tried.is_empty();
-            record.outcome(if nobody { Outcome::NoBackend } else { Outcome::BackendUnreachable });
-            return reset(stream);
+            return Err(if nobody { Outcome::NoBackend } else { Outcome::BackendUnreachable });
         };
-        record.target(&backend.name);
-        record.lease(lease);
+        record.backend(backend, lease);
         let begun = Instant::now();
         match worker.connections.dial_backend(backend).await {
             Ok(server) => {
-                pool.exchanged(backend, begun.elapsed(), true);
-                return relay(stream, &prefix, server, Outcome::Ok, record).await;
+                backends.exchanged(backend, begun.elapsed(), Worth::Good);
+                return Ok(server);
             }
             Err(error) => {
                 tracing::debug!(%error, backend = %backend.name, "the backend cannot be reached");
                 if error.is_the_backends() {
-                    pool.exchanged(backend, begun.elapsed(), false);
+                    backends.exchanged(backend, begun.elapsed(), Worth::Failure);
                 }
                 tried.push(backend.number);
             }

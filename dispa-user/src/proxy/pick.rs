@@ -1,15 +1,50 @@
 //! Step 4: which backend answers.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
+
+use http::Request;
 
 use crate::{
-    config::Scheme,
-    state::State,
-    upstream::{Backend, Lease},
+    balance::key_of,
+    config::{HashKey, Scheme},
+    upstream::{Backend, BackendPool, Lease, Wanted, cookie},
 };
 
-/// The next healthy backend that speaks `scheme`, for this client, counted as busy while the lease lives; `None` where there
-/// is none.
-pub(super) fn backend(state: &State, client: IpAddr, scheme: Scheme) -> Option<(&Backend, Lease)> {
-    state.pool.pick(client, |backend| backend.scheme == scheme)
+/// The next fit backend for a request of this client, counted as busy while the lease lives; `None`
+/// where there is none. Also for whom it is, in case another one is to be picked.
+pub(super) fn for_request<'p, B>(
+    pool: &'p BackendPool,
+    client: IpAddr,
+    request: &Request<B>,
+) -> (Wanted, Option<(&'p Arc<Backend>, Lease)>) {
+    let key = match pool.key() {
+        None => fastrand::u64(..),
+        Some(key) => key_of_request(key, request).unwrap_or_else(|| key_of_client(client)),
+    };
+    let wanted = Wanted { key, wish: pool.wish(request.headers()) };
+    (wanted, pool.pick(wanted, |backend| backend.scheme == Scheme::Http))
+}
+
+/// For whom a connection is that nobody reads: all that can be told is the client's address.
+pub(super) fn for_connection(pool: &BackendPool, client: IpAddr) -> Wanted {
+    let key = if pool.key().is_some() { key_of_client(client) } else { fastrand::u64(..) };
+    Wanted { key, wish: None }
+}
+
+/// `None`: it has not what it is to be hashed by.
+fn key_of_request<B>(key: &HashKey, request: &Request<B>) -> Option<u64> {
+    let bytes = match key {
+        HashKey::Source => return None,
+        HashKey::Header(name) => request.headers().get(name)?.as_bytes(),
+        HashKey::Cookie(name) => cookie(request.headers(), name)?.as_bytes(),
+        HashKey::Path => request.uri().path().as_bytes(),
+    };
+    Some(key_of(bytes))
+}
+
+fn key_of_client(client: IpAddr) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => key_of(&address.octets()),
+        IpAddr::V6(address) => key_of(&address.octets()),
+    }
 }

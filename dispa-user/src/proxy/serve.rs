@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::{
     check, decide,
     finish::Record,
-    forward,
+    forward::{self, Route},
     inbound::Hop,
     origin::Arrival,
     pick,
@@ -23,7 +23,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    config::Scheme,
+    config::OnNoBackend,
     framing::Fault,
     types::{Door, HostName, Outcome},
 };
@@ -206,10 +206,17 @@ pub(super) async fn exchange(
         return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);
     };
     record.rule(rule);
-    let Some((backend, lease)) = pick::backend(&worker.state, client.ip(), Scheme::Http) else {
+    let Some(pool) = worker.state.pool(rule) else {
         return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
     };
-    record.target(&backend.name);
-    record.lease(lease);
-    Ok(forward::to_backend(request, backend, &link, replier, record).await)
+    let (wanted, picked) = pick::for_request(pool, client.ip(), &request);
+    let Some((backend, lease)) = picked else {
+        if client.arrival().is_some() && worker.state.on_no_backend == OnNoBackend::Passthrough {
+            return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);
+        }
+        return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
+    };
+    record.backend(backend, lease);
+    let route = Route { pool, wanted, first: backend };
+    Ok(forward::to_backend(request, route, &link, replier, record).await)
 }

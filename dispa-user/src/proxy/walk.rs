@@ -44,7 +44,7 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
         Way::Backend { host, rule } => {
             record.host(&host);
             record.rule(rule);
-            Box::pin(passthrough::to_backend(peeked, &arrival, record, &worker)).await;
+            Box::pin(passthrough::to_backend(peeked, &arrival, rule, record, &worker)).await;
         }
         Way::Relay => Box::pin(passthrough::to_origin(peeked, &arrival, record, &worker)).await,
     }

@@ -22,7 +22,7 @@ use crate::{
     net::{DatagramDoor, Listener},
     state::State,
     types::Door,
-    upstream::{Connections, Mark},
+    upstream::{Connections, Mark, RetryBudget},
 };
 
 /// How often a worker shows that it is alive; the kernel side waits for four of these.
@@ -74,6 +74,7 @@ pub struct WorkerStart {
 pub struct Worker {
     pub(super) state: Arc<State>,
     pub(super) connections: Rc<Connections>,
+    pub(super) retries: RetryBudget,
     pub(super) tasks: Tasks,
     pub(super) stopped: Stopped,
     /// When accepting last failed for want of something.
@@ -115,6 +116,7 @@ impl WorkerStart {
                 mark(&self.state),
                 tasks.clone(),
             ),
+            retries: RetryBudget::new(self.state.workers, Instant::now()),
             state: Arc::clone(&self.state),
             tasks,
             stopped: self.stopped.clone(),

@@ -3,35 +3,52 @@
 //! Floor 1: pure. Nothing here awaits, allocates on a lookup, or knows where a host was read.
 
 mod pattern;
-mod pattern_set;
+mod pattern_map;
 
 use crate::types::HostName;
 
 pub use pattern::{Pattern, PatternError};
-use pattern_set::PatternSet;
+use pattern_map::PatternMap;
+
+/// An intercepted domain, and who answers for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Which hosts it is for.
+    pub pattern: Pattern,
+    /// The index of its pool.
+    pub pool: usize,
+}
 
 /// The intercepted domains less the excluded ones.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
-    intercept: PatternSet,
-    exclude: PatternSet,
+    intercept: PatternMap<Rule>,
+    exclude: PatternMap<Pattern>,
 }
 
 impl Rules {
-    /// Builds the rules. A pattern given twice counts once.
+    /// Builds the rules. Of two for the same pattern the later one counts.
     #[must_use]
     pub fn new(
-        intercept: impl IntoIterator<Item = Pattern>,
+        intercept: impl IntoIterator<Item = Rule>,
         exclude: impl IntoIterator<Item = Pattern>,
     ) -> Self {
-        Self { intercept: intercept.into_iter().collect(), exclude: exclude.into_iter().collect() }
+        let intercept = intercept.into_iter().map(|rule| (rule.pattern.clone(), rule));
+        let exclude = exclude.into_iter().map(|pattern| (pattern.clone(), pattern));
+        Self { intercept: intercept.collect(), exclude: exclude.collect() }
     }
 
-    /// The most specific pattern that intercepts `host`; none if any pattern excludes it.
+    /// The rule of the most specific pattern that intercepts `host`; none if any pattern excludes it.
     #[must_use]
-    pub fn find(&self, host: &HostName) -> Option<&Pattern> {
-        let pattern = self.intercept.find(host)?;
-        (self.exclude.is_empty() || self.exclude.find(host).is_none()).then_some(pattern)
+    pub fn find(&self, host: &HostName) -> Option<&Rule> {
+        let rule = self.intercept.find(host)?;
+        self.exclusion(host).is_none().then_some(rule)
+    }
+
+    /// The most specific pattern that excludes `host`, whether or not another one intercepts it.
+    #[must_use]
+    pub fn exclusion(&self, host: &HostName) -> Option<&Pattern> {
+        if self.exclude.is_empty() { None } else { self.exclude.find(host) }
     }
 
     /// Whether nothing can ever be intercepted because no pattern says so.
@@ -43,7 +60,7 @@ impl Rules {
     /// The exact names that are intercepted and not excluded, in no order. Unlike wildcards,
     /// these can be resolved before any program asks for them.
     pub fn exact_names(&self) -> impl Iterator<Item = &HostName> {
-        self.intercept.exact_names().filter(|name| self.exclude.find(name).is_none())
+        self.intercept.exact_names().filter(|name| self.exclusion(name).is_none())
     }
 }
 

@@ -14,11 +14,19 @@ fn host(text: &str) -> HostName {
 }
 
 fn rules(intercept: &[&str], exclude: &[&str]) -> Rules {
-    Rules::new(intercept.iter().map(|text| pattern(text)), exclude.iter().map(|text| pattern(text)))
+    Rules::new(
+        numbered(intercept.iter().map(|text| pattern(text))),
+        exclude.iter().map(|text| pattern(text)),
+    )
+}
+
+/// A pool of its own for each.
+fn numbered(patterns: impl IntoIterator<Item = Pattern>) -> impl Iterator<Item = Rule> {
+    (0..).zip(patterns).map(|(pool, pattern)| Rule { pattern, pool })
 }
 
 fn found(rules: &Rules, name: &str) -> Option<String> {
-    rules.find(&host(name)).map(ToString::to_string)
+    rules.find(&host(name)).map(|rule| rule.pattern.to_string())
 }
 
 #[test]
@@ -130,19 +138,19 @@ fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
 proptest! {
     #[test]
     fn agrees_with_the_reference(i in patterns(), e in patterns(), host in hosts()) {
-        let rules = Rules::new(i.clone(), e.clone());
-        prop_assert_eq!(rules.find(&host), reference(&i, &e, &host));
+        let rules = Rules::new(numbered(i.clone()), e.clone());
+        prop_assert_eq!(rules.find(&host).map(|it| &it.pattern), reference(&i, &e, &host));
     }
 
     #[test]
     fn exclusion_always_wins(i in patterns(), host in hosts()) {
-        let rules = Rules::new(i, [Pattern::Exact(host.clone())]);
+        let rules = Rules::new(numbered(i), [Pattern::Exact(host.clone())]);
         prop_assert_eq!(rules.find(&host), None);
     }
 
     #[test]
     fn a_wildcard_never_matches_its_own_suffix(suffix in hosts()) {
-        let rules = Rules::new([Pattern::Wildcard(suffix.clone())], []);
+        let rules = Rules::new(numbered([Pattern::Wildcard(suffix.clone())]), []);
         prop_assert_eq!(rules.find(&suffix), None);
         let below = host(&format!("x.{suffix}"));
         prop_assert!(rules.find(&below).is_some());
@@ -150,15 +158,15 @@ proptest! {
 
     #[test]
     fn exact_names_are_those_that_match_themselves(i in patterns(), e in patterns()) {
-        let rules = Rules::new(i, e);
+        let rules = Rules::new(numbered(i), e);
         for name in rules.exact_names() {
-            prop_assert_eq!(rules.find(name), Some(&Pattern::Exact(name.clone())));
+            prop_assert_eq!(rules.find(name).map(|it| &it.pattern), Some(&Pattern::Exact(name.clone())));
         }
     }
 
     #[test]
     fn the_spelling_of_a_host_does_not_matter(name in hosts(), port in 1u16..) {
-        let rules = Rules::new([Pattern::Exact(name.clone())], []);
+        let rules = Rules::new(numbered([Pattern::Exact(name.clone())]), []);
         let spelling = format!("{}.:{port}", name.as_str().to_uppercase());
         let (spelled, _) = HostName::from_authority(&spelling).expect("valid");
         prop_assert!(rules.find(&spelled).is_some());

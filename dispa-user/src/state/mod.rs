@@ -15,9 +15,9 @@ use std::{
 pub use interception::{Interception, LearnError, Report};
 
 use crate::{
-    config::{Config, Http, UpstreamConnections},
-    rules::Rules,
-    upstream::BackendPool,
+    config::{Config, Http, OnNoBackend, Scheme, UpstreamConnections},
+    rules::{Rule, Rules},
+    upstream::{BackendPool, Backends},
 };
 
 /// Shared by every worker, never changed once it is there; what moves inside it has its own lock.
@@ -26,7 +26,7 @@ pub struct State {
     /// Which hosts are intercepted.
     pub rules: Rules,
     /// Where they go.
-    pub pool: BackendPool,
+    pub backends: Backends,
     /// How HTTP is spoken.
     pub http: Http,
     /// How many connections there may be to the backends.
@@ -37,9 +37,12 @@ pub struct State {
     pub request_timeout: Duration,
     /// Longest time between two requests of one client connection.
     pub keep_alive_timeout: Duration,
+    /// What becomes of what no backend can answer, at the transparent door.
+    pub on_no_backend: OnNoBackend,
     /// The kernel side; `None` where interception is off.
     pub interception: Option<Interception>,
     tls_passed: AtomicU64,
+    retries_refused: AtomicU64,
 }
 
 impl State {
@@ -48,19 +51,16 @@ impl State {
     pub fn new(config: &Config, interception: Option<Interception>) -> Arc<Self> {
         Arc::new(Self {
             rules: config.rules.clone(),
-            pool: BackendPool::new(
-                &config.targets,
-                config.balancing,
-                config.http.first_byte_timeout,
-                config.health.thresholds,
-            ),
+            backends: Backends::new(config, None),
             http: config.http.clone(),
             upstream: config.connections,
             workers: config.server.workers.get(),
             request_timeout: config.server.request_timeout,
             keep_alive_timeout: config.server.keep_alive_timeout,
+            on_no_backend: config.intercept.on_no_backend,
             interception,
             tls_passed: AtomicU64::new(0),
+            retries_refused: AtomicU64::new(0),
         })
     }
 
@@ -71,6 +71,29 @@ impl State {
             Some(interception) => interception.mark(socket, backend).map_err(io::Error::other),
             None => Ok(()),
         }
+    }
+
+    /// Who answers where `rule` applies.
+    #[must_use]
+    pub fn pool(&self, rule: &Rule) -> Option<&BackendPool> {
+        self.backends.pool(rule.pool)
+    }
+
+    /// Whether any backend speaks `scheme` where `rule` applies.
+    #[must_use]
+    pub fn answers(&self, rule: &Rule, scheme: Scheme) -> bool {
+        self.pool(rule).is_some_and(|pool| pool.speaks(scheme))
+    }
+
+    /// A request was not sent a second time, for there had been too many of them.
+    pub fn note_retry_refused(&self) {
+        self.retries_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were not.
+    #[must_use]
+    pub fn retries_refused(&self) -> u64 {
+        self.retries_refused.load(Ordering::Relaxed)
     }
 
     /// A connection that began TLS with an intercepted domain went to its original destination, for

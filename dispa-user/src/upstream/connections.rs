@@ -5,24 +5,20 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
     rc::Rc,
-    time::Duration,
 };
 
-use http::{
-    HeaderValue, Method, Request, Response, Uri, Version,
-    header::{EXPECT, HOST},
-    uri::{PathAndQuery, Scheme},
-};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use http::{Method, Request, Response, Version, header::EXPECT};
+use hyper::client::conn::TrySendError;
 use tokio::net::TcpStream;
 
 use super::{
-    Backend, Interim, ResponseBody, UpstreamError,
+    Backend, Outgoing, ResponseBody, Sending, UpstreamError,
     go_ahead::GoAhead,
     http1::Http1Connection,
     http2::{self, Http2Connection},
     pool::{Grant, Pool, PoolLimits, Shared},
-    request_body::{BodyState, Kept, Progress, RequestBody},
+    request_body::{BodyState, Progress, RequestBody},
+    sending::{blame, response_is_early},
 };
 use crate::{
     config::{Http, Protocol, UpstreamConnections},
@@ -41,24 +37,10 @@ pub type Mark = Rc<dyn Fn(BorrowedFd<'_>, u32) -> io::Result<()>>;
 pub struct Connections {
     pool: Rc<Pool>,
     http: Http,
+    /// That share what limits allow.
+    workers: usize,
     mark: Mark,
     tasks: Tasks,
-}
-
-/// A request as a client sent it, and what its sender wants beyond its response.
-pub struct Outgoing {
-    /// In the form that the server takes.
-    pub request: Request<Incoming>,
-    /// Who is told of interim responses.
-    pub interim: Option<Interim>,
-    /// Longest time to the beginning of its response, after the last of its body was sent.
-    pub limit: Duration,
-}
-
-impl fmt::Debug for Outgoing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing").field("request", &self.request).finish_non_exhaustive()
-    }
 }
 
 impl fmt::Debug for Connections {
@@ -78,14 +60,13 @@ impl Connections {
         mark: Mark,
         tasks: Tasks,
     ) -> Rc<Self> {
-        let share = |all: usize| all.div_ceil(workers.max(1));
+        let workers = workers.max(1);
         let pool = Pool::new(PoolLimits {
-            total: share(limits.max),
-            each: share(limits.max_per_target),
-            idle: limits.max_idle_per_target.div_ceil(workers.max(1)),
+            total: limits.max.div_ceil(workers),
+            idle: limits.max_idle_per_target.div_ceil(workers),
             idle_for: limits.idle_timeout,
         });
-        Rc::new(Self { pool, http, mark, tasks })
+        Rc::new(Self { pool, http, workers, mark, tasks })
     }
 
     /// Sends a request to `backend` and waits for the head of its response, for as long as the
@@ -114,19 +95,19 @@ impl Connections {
     pub async fn send_once(
         self: &Rc<Self>,
         address: SocketAddr,
-        outgoing: Outgoing,
+        sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let limit = outgoing.limit;
-        let mut sending = self.begin(outgoing);
+        let limit = sending.limit;
         let progress = sending.progress.clone();
+        progress.restart();
         let exchange = async {
             let stream = self.dial(address, 0).await?;
             if sending.request.version() == Version::HTTP_2 {
                 let connection = Http2Connection::begin(stream, &self.http, None, &self.tasks);
-                return self.on_stream_alone(connection.await?, &mut sending).await;
+                return self.on_stream_alone(connection.await?, sending).await;
             }
             let connection = Http1Connection::begin(stream, self.http.heads, None).await?;
-            let response = self.on(connection, &mut sending).await;
+            let response = self.on(connection, sending).await;
             response.map_err(|error| error.into_error().into())
         };
         progress.within(limit, exchange).await.map_err(|error| blame(error, &progress))
@@ -144,7 +125,7 @@ impl Connections {
         if let Some(go_ahead) = &go_ahead {
             request.body_mut().wait_for(Rc::clone(go_ahead));
         }
-        Sending { request, interim, go_ahead, progress, limit, intact: true }
+        Sending::new(request, interim, go_ahead, progress, limit)
     }
 
     /// A kept connection may turn out closed by the backend just as it is used. As long as nothing
@@ -155,48 +136,44 @@ impl Connections {
         backend: &Backend,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let most = backend.max_connections.div_ceil(self.workers);
         let mut again = true;
         loop {
-            let connection = match self.pool.try_connection(backend.number) {
+            let connection = match self.pool.try_connection(backend.number, most) {
                 Some(grant) => grant,
-                None => Box::pin(self.pool.connection(backend.number)).await?,
+                None => Box::pin(self.pool.connection(backend.number, most)).await?,
             };
             let slot = match connection {
                 Grant::Look => continue,
                 Grant::Slot(slot) => slot,
                 Grant::Idle(connection) => {
-                    let copy = repeatable(&sending.request).filter(|_| again);
                     let mut failure = match self.on(connection, sending).await {
                         Ok(response) => return Ok(response),
                         Err(failure) => failure,
                     };
-                    let whole = if let Some(unsent) = failure.take_message() {
-                        unsent
-                    } else {
-                        again = false;
-                        // The others are as old as this one.
-                        self.pool.close_idle_of(backend.number);
-                        let copy = copy.filter(|_| !is_answer(failure.error()));
-                        copy.ok_or_else(|| failure.into_error())?
-                    };
-                    sending.restore(whole);
+                    if let Some(unsent) = failure.take_message() {
+                        sending.came_back(unsent);
+                        continue;
+                    }
+                    // The others are as old as this one.
+                    self.pool.close_idle_of(backend.number);
+                    let error = failure.into_error().into();
+                    if !again || !sending.may_go_elsewhere(&error) {
+                        return Err(error);
+                    }
+                    again = false;
                     continue;
                 }
             };
             let stream = Box::pin(self.dial_backend(backend)).await?;
             let connection =
                 Box::pin(Http1Connection::begin(stream, self.http.heads, Some(slot))).await?;
-            let copy = repeatable(&sending.request);
-            return match self.on(connection, sending).await {
-                Ok(response) => Ok(response),
-                Err(mut failure) => {
-                    let copy = copy.filter(|_| !is_answer(failure.error()));
-                    if let Some(whole) = failure.take_message().or(copy) {
-                        sending.restore(whole);
-                    }
-                    Err(failure.into_error().into())
+            return self.on(connection, sending).await.map_err(|mut failure| {
+                if let Some(unsent) = failure.take_message() {
+                    sending.came_back(unsent);
                 }
-            };
+                failure.into_error().into()
+            });
         }
     }
 
@@ -222,9 +199,10 @@ impl Connections {
         backend: &Backend,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let most = backend.max_connections.div_ceil(self.workers);
         let (mut again, mut tries) = (true, 0);
         loop {
-            let (mut connection, stream) = match self.pool.stream(backend.number).await? {
+            let (mut connection, stream) = match self.pool.stream(backend.number, most).await? {
                 Shared::Stream(connection, stream) => (connection, stream),
                 Shared::Slot(mut opening) => {
                     let tcp = self.dial_backend(backend).await?;
@@ -234,13 +212,11 @@ impl Connections {
                     continue;
                 }
             };
-            let copy = repeatable(&sending.request);
-            let unsent = Unsent::new(&mut sending.request);
             let connects = *sending.request.method() == Method::CONNECT;
             if connects && !connection.takes_extended_connect() {
                 return Err(UpstreamError::NoUpgrade);
             }
-            let mut failure = match connection.exchange(sending.take()).await {
+            let mut failure = match connection.exchange(sending.take(true)).await {
                 Ok(mut response) => {
                     let upgrade = connects.then(|| hyper::upgrade::on(&mut response));
                     let limit = self.http.body_timeout;
@@ -250,27 +226,18 @@ impl Connections {
                 }
                 Err(failure) => failure,
             };
-            let whole = match failure.take_message() {
-                Some(unsent) => unsent,
-                // As good as unsent: the backend says that it has done nothing with it.
-                None if http2::is_unprocessed(failure.error()) => {
-                    unsent.restore(&sending.progress).ok_or_else(|| failure.into_error())?
-                }
-                None => match copy {
-                    Some(copy) if again => {
-                        again = false;
-                        copy
-                    }
-                    copy => {
-                        if let Some(whole) = copy {
-                            sending.restore(whole);
-                        }
-                        return Err(failure.into_error().into());
-                    }
-                },
-            };
-            sending.restore(whole);
             tries += 1;
+            if let Some(unsent) = failure.take_message() {
+                sending.came_back(unsent);
+            } else if http2::is_unprocessed(failure.error()) && sending.is_restored() {
+                // As good as unsent.
+            } else {
+                let error = failure.into_error().into();
+                if !again || !sending.may_go_elsewhere(&error) {
+                    return Err(error);
+                }
+                again = false;
+            }
             if tries > MOST_TRIES {
                 return Err(UpstreamError::Busy);
             }
@@ -282,7 +249,7 @@ impl Connections {
         mut connection: Http2Connection,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let response = connection.exchange(sending.take()).await;
+        let response = connection.exchange(sending.take(false)).await;
         let response = response.map_err(TrySendError::into_error)?;
         Ok(response.map(|body| ResponseBody::alone(body, None, self.http.body_timeout)))
     }
@@ -330,141 +297,6 @@ impl Connections {
     pub async fn dial(&self, address: SocketAddr, backend: u32) -> Result<TcpStream, DialError> {
         dial(address, self.http.connect_timeout, |socket| self.mark(socket, backend)).await
     }
-}
-
-/// A request on its way.
-pub struct Sending {
-    pub(super) request: Request<RequestBody>,
-    pub(super) interim: Option<Interim>,
-    pub(super) go_ahead: Option<Rc<GoAhead>>,
-    progress: Progress,
-    limit: Duration,
-    /// It is whole: nothing of it was sent, or it may be sent once more.
-    intact: bool,
-}
-
-impl fmt::Debug for Sending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sending").field("request", &self.request).finish_non_exhaustive()
-    }
-}
-
-impl Sending {
-    /// Whether it may be sent to another backend after `error`: nothing of it was sent, or it may be
-    /// sent once more.
-    #[must_use]
-    pub fn may_go_elsewhere(&self, error: &UpstreamError) -> bool {
-        self.intact && error.is_no_reason_to_end()
-    }
-
-    /// Whether `error` tells against the backend. Time that was spent without sending anything may
-    /// have been spent waiting for our own limits.
-    #[must_use]
-    pub fn is_blamed_on_backend(&self, error: &UpstreamError) -> bool {
-        error.is_the_backends() && !(self.intact && matches!(error, UpstreamError::TimedOut(_)))
-    }
-
-    /// How long the backend has had for its answer.
-    #[must_use]
-    pub fn waited(&self) -> Duration {
-        self.progress.since_last()
-    }
-
-    /// Tells it another host.
-    pub fn rename(&mut self, host: &HeaderValue) {
-        rename(&mut self.request, host);
-    }
-
-    /// The request; what is left of it is a request for nothing.
-    pub(super) fn take(&mut self) -> Request<RequestBody> {
-        let nothing = Request::new(RequestBody::nothing(&self.progress));
-        self.intact = false;
-        std::mem::replace(&mut self.request, nothing)
-    }
-
-    /// It is whole again.
-    fn restore(&mut self, request: Request<RequestBody>) {
-        self.request = request;
-        self.intact = true;
-    }
-}
-
-/// What it takes to send a request once more that was not processed, whatever it asks for.
-struct Unsent {
-    head: Request<()>,
-    body: Kept,
-}
-
-impl Unsent {
-    fn new(request: &mut Request<RequestBody>) -> Self {
-        let mut head = Request::new(());
-        request.method().clone_into(head.method_mut());
-        request.uri().clone_into(head.uri_mut());
-        request.headers().clone_into(head.headers_mut());
-        *head.version_mut() = request.version();
-        Self { head, body: request.body_mut().keep() }
-    }
-
-    fn restore(self, progress: &Progress) -> Option<Request<RequestBody>> {
-        let body = RequestBody::from_kept(&self.body, progress)?;
-        Some(self.head.map(|()| body))
-    }
-}
-
-/// Whether a response came before all of its request was sent: the rest must not wait for the client
-/// to read it, and its connection is not used again.
-fn response_is_early(progress: &Progress) -> bool {
-    progress.state() != BodyState::Ended
-}
-
-/// Tells a request that its server is `host`.
-pub fn rename<B>(request: &mut Request<B>, host: &HeaderValue) {
-    if request.version() != Version::HTTP_2 {
-        request.headers_mut().insert(HOST, host.clone());
-    } else if let Some(target) = absolute_form(request.uri(), host) {
-        *request.uri_mut() = target;
-    }
-}
-
-/// The target in its parts, as HTTP/2 sends it (RFC 9113 section 8.3.1).
-#[must_use]
-pub fn absolute_form(target: &Uri, host: &HeaderValue) -> Option<Uri> {
-    let path = target.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    let builder = Uri::builder().scheme(Scheme::HTTP).authority(host.as_bytes());
-    builder.path_and_query(path).build().ok()
-}
-
-/// Whose fault it is where a request broke off in its body.
-fn blame(error: UpstreamError, progress: &Progress) -> UpstreamError {
-    match progress.state() {
-        BodyState::Broken => UpstreamError::RequestBroken,
-        BodyState::Stalled => UpstreamError::RequestStalled,
-        BodyState::Open if progress.waits_for_client() => match error {
-            UpstreamError::TimedOut(_) => UpstreamError::RequestStalled,
-            error => error,
-        },
-        BodyState::Open | BodyState::Ended => error,
-    }
-}
-
-/// Whether the backend said something, though nothing that makes sense: it would not the second
-/// time.
-fn is_answer(error: &hyper::Error) -> bool {
-    use std::error::Error as _;
-    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
-    error.is_parse() || source.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData)
-}
-
-/// A copy of `request` if it may be sent twice: it asks for no change (RFC 9110 section 9.2.1), and
-/// there is no body that would be gone.
-fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let body = request.body().copy().filter(|_| request.method().is_safe())?;
-    let mut copy = Request::new(body);
-    request.method().clone_into(copy.method_mut());
-    request.uri().clone_into(copy.uri_mut());
-    request.headers().clone_into(copy.headers_mut());
-    *copy.version_mut() = request.version();
-    Some(copy)
 }
 
 async fn resolve(host: &HostName, port: u16) -> Result<Vec<SocketAddr>, UpstreamError> {

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::oneshot, time::Instant};
 
 use super::{
-    connections::Sending,
+    Sending,
     driven::Driven,
     outbound::{Outbound, Talk},
     pool::Slot,
@@ -103,7 +103,7 @@ impl Http1Connection {
         sending: &mut Sending,
     ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
         self.talk.begin(sending);
-        let mut response = pin!(self.sender.try_send_request(sending.take()));
+        let mut response = pin!(self.sender.try_send_request(sending.take(false)));
         poll_fn(|context| self.driver.poll(context, |inner| response.as_mut().poll(inner))).await
     }
 

@@ -4,6 +4,8 @@
 //! are one of them; `outbound` judges what an HTTP/1 backend says before anyone believes it.
 
 mod backend;
+mod backend_pool;
+mod backends;
 mod connections;
 mod driven;
 mod error;
@@ -16,14 +18,23 @@ mod pool;
 mod probe;
 mod request_body;
 mod response_body;
+mod retry_budget;
+mod sending;
 mod stall;
+mod sticky;
 mod tunnel;
 
 pub use crate::balance::Lease;
-pub use backend::{Backend, Pool as BackendPool};
-pub use connections::{Connections, Mark, Outgoing, Sending, absolute_form, rename};
+pub use backend::Backend;
+pub use backend_pool::{BackendPool, Wanted};
+pub use backends::{Backends, Standing};
+pub use connections::{Connections, Mark};
 pub use error::UpstreamError;
+pub use health::Worth;
 pub use outbound::Interim;
 pub use probe::{ProbeError, probe};
 pub use response_body::{ResponseBody, ResponseBodyError};
+pub use retry_budget::RetryBudget;
+pub use sending::{Outgoing, Sending, absolute_form, rename};
+pub use sticky::cookie;
 pub use tunnel::{Duplex, Tunnel};

@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::UPGRADE};
 
-use super::{connections::Sending, go_ahead::GoAhead};
+use super::{Sending, go_ahead::GoAhead};
 use crate::{
     framing::{BodyFrame, Fault, HeadLimits, ResponseScan},
     net::{Judge, Judgement},

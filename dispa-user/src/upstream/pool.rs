@@ -26,7 +26,6 @@ const LONGEST_LINE: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PoolLimits {
     pub(super) total: usize,
-    pub(super) each: usize,
     pub(super) idle: usize,
     pub(super) idle_for: Duration,
 }
@@ -44,6 +43,8 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Connected {
     open: usize,
+    /// There may be so many, as whoever wanted one last said.
+    most: usize,
     /// The youngest last.
     idle: VecDeque<Box<Http1Connection>>,
     shared: Vec<Http2Connection>,
@@ -138,18 +139,24 @@ impl Pool {
         self.backends.borrow().values().map(|connected| connected.idle.len()).sum()
     }
 
-    /// A ready connection to `backend`, or the right to make one; `None` if that must be waited for.
-    pub(super) fn try_connection(self: &Rc<Self>, backend: u32) -> Option<Grant> {
+    /// A ready connection to `backend`, or the right to make one of at most so many; `None` if that must
+    /// be waited for.
+    pub(super) fn try_connection(self: &Rc<Self>, backend: u32, most: usize) -> Option<Grant> {
         if let Some(connection) = self.take_idle(backend) {
             return Some(Grant::Idle(connection));
         }
+        self.limit(backend, most);
         self.slot(backend).map(Grant::Slot)
     }
 
-    /// A ready connection to `backend`, or the right to make one.
-    pub(super) async fn connection(self: &Rc<Self>, backend: u32) -> Result<Grant, UpstreamError> {
+    /// A ready connection to `backend`, or the right to make one of at most so many.
+    pub(super) async fn connection(
+        self: &Rc<Self>,
+        backend: u32,
+        most: usize,
+    ) -> Result<Grant, UpstreamError> {
         loop {
-            if let Some(grant) = self.try_connection(backend) {
+            if let Some(grant) = self.try_connection(backend, most) {
                 return Ok(grant);
             }
             match self.wait(backend).await? {
@@ -159,12 +166,18 @@ impl Pool {
         }
     }
 
-    /// A stream to `backend`, or the duty to make a connection for more of them.
-    pub(super) async fn stream(self: &Rc<Self>, backend: u32) -> Result<Shared, UpstreamError> {
+    /// A stream to `backend`, or the duty to make a connection, one of at most so many, for more of
+    /// them.
+    pub(super) async fn stream(
+        self: &Rc<Self>,
+        backend: u32,
+        most: usize,
+    ) -> Result<Shared, UpstreamError> {
         loop {
             if let Some((connection, stream)) = self.free_stream(backend) {
                 return Ok(Shared::Stream(connection, stream));
             }
+            self.limit(backend, most);
             if !self.with(backend, |connected| connected.opening)
                 && let Some(slot) = self.slot(backend)
             {
@@ -237,7 +250,7 @@ impl Pool {
 
     /// The right to make a connection, at the cost of an idle one to another backend if need be.
     fn slot(self: &Rc<Self>, backend: u32) -> Option<Slot> {
-        if self.with(backend, |connected| connected.open) >= self.limits.each {
+        if self.with(backend, |connected| connected.open >= connected.most) {
             return None;
         }
         if self.open.get() >= self.limits.total {
@@ -245,6 +258,10 @@ impl Pool {
         }
         // What was dropped may have been given to somebody else.
         (self.open.get() < self.limits.total).then(|| self.take_slot(backend))
+    }
+
+    fn limit(&self, backend: u32, most: usize) {
+        self.with(backend, |connected| connected.most = most);
     }
 
     fn take_slot(self: &Rc<Self>, backend: u32) -> Slot {
@@ -342,7 +359,7 @@ impl Pool {
         // Their counts are needed until the last of them is gone.
         for (backend, connected) in taken {
             self.with(backend, |kept| {
-                kept.open = connected.open;
+                (kept.open, kept.most) = (connected.open, connected.most);
                 kept.line = connected.line;
             });
             drop((connected.idle, connected.shared));

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Backend, connections::absolute_form};
+use super::{Backend, absolute_form};
 use crate::{
     config::{HealthCheck, Protocol, Scheme},
     net::{DialError, dial},

@@ -103,6 +103,8 @@ struct Sent {
     bytes: usize,
     /// It was more, or not only data.
     lost: bool,
+    /// What the client has yet to send, once whoever sent this is gone, and how long it may stand still.
+    rest: Option<(Incoming, Duration)>,
 }
 
 impl Sent {
@@ -125,18 +127,13 @@ impl Sent {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept(Rc<RefCell<Sent>>);
 
-/// Where a body comes from.
-#[derive(Debug)]
-enum Source {
-    Client(Incoming),
-    /// What was kept of it, the last piece first.
-    Again(Vec<Bytes>),
-}
-
-/// A client's body, or what was kept of one.
+/// A client's body, or what was kept of one and the rest of it.
 #[derive(Debug)]
 pub(super) struct RequestBody {
-    source: Source,
+    /// What was kept, the last piece first.
+    again: Vec<Bytes>,
+    /// What the client has yet to send.
+    client: Option<Incoming>,
     kept: Option<Kept>,
     progress: Progress,
     stall: Stall,
@@ -157,9 +154,7 @@ pub(super) enum RequestBodyError {
 impl RequestBody {
     /// `inner`, whose moves are noted in `progress`, and which may stand still for `limit`.
     pub(super) fn new(inner: Incoming, progress: &Progress, limit: Duration) -> Self {
-        let stall = Stall::new(limit);
-        let source = Source::Client(inner);
-        Self { source, kept: None, progress: progress.clone(), stall, go_ahead: None }
+        Self::of(Vec::new(), Some(inner), progress, limit)
     }
 
     /// Keeps what is sent, as long as it is little.
@@ -174,25 +169,41 @@ impl RequestBody {
 
     /// The body of a request that has none.
     pub(super) fn nothing(progress: &Progress) -> Self {
-        Self::again(Vec::new(), progress)
+        Self::of(Vec::new(), None, progress, Duration::ZERO)
     }
 
-    /// A body that was sent before, all of it, if it was kept.
+    /// A body that was sent before, in whole or in part, if all of that was kept, and the rest is there.
     pub(super) fn from_kept(kept: &Kept, progress: &Progress) -> Option<Self> {
-        let sent = kept.0.borrow();
-        let whole = progress.state() == BodyState::Ended && !sent.lost;
-        whole.then(|| Self::again(sent.pieces.iter().rev().cloned().collect(), progress))
+        let mut sent = kept.0.borrow_mut();
+        let (rest, limit) = match progress.state() {
+            BodyState::Ended => (None, Duration::ZERO),
+            BodyState::Open => {
+                let (rest, limit) = sent.rest.take()?;
+                (Some(rest), limit)
+            }
+            BodyState::Broken | BodyState::Stalled => return None,
+        };
+        if sent.lost {
+            return None;
+        }
+        let again: Vec<_> = sent.pieces.iter().rev().cloned().collect();
+        let body = Self::of(again, rest, progress, limit);
+        progress.note(body.state());
+        Some(body)
     }
 
-    fn again(pieces: Vec<Bytes>, progress: &Progress) -> Self {
-        let stall = Stall::new(Duration::ZERO);
-        let source = Source::Again(pieces);
-        Self { source, kept: None, progress: progress.clone(), stall, go_ahead: None }
+    fn of(
+        again: Vec<Bytes>,
+        client: Option<Incoming>,
+        progress: &Progress,
+        limit: Duration,
+    ) -> Self {
+        let (progress, stall) = (progress.clone(), Stall::new(limit));
+        Self { again, client, kept: None, progress, stall, go_ahead: None }
     }
 
-    /// Another one like it; only nothing can be had twice.
-    pub(super) fn copy(&self) -> Option<Self> {
-        self.is_end_stream().then(|| Self::nothing(&self.progress))
+    fn state(&self) -> BodyState {
+        if self.is_end_stream() { BodyState::Ended } else { BodyState::Open }
     }
 
     fn poll_stalled(&mut self, context: &mut Context<'_>) -> Poll<RequestBodyError> {
@@ -215,19 +226,16 @@ impl Body for RequestBody {
             ready!(go_ahead.poll_given(context));
             this.go_ahead = None;
         }
-        let inner = match &mut this.source {
-            Source::Client(inner) => inner,
-            Source::Again(pieces) => {
-                let piece = pieces.pop().map(Frame::data);
-                if let (Some(Kept(kept)), Some(piece)) = (&this.kept, &piece) {
-                    kept.borrow_mut().note(piece);
+        let frame = match (this.again.pop(), &mut this.client) {
+            (Some(piece), _) => Some(Ok(Frame::data(piece))),
+            (None, None) => None,
+            (None, Some(client)) => match Pin::new(client).poll_frame(context) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    this.progress.0.waits.set(true);
+                    return this.poll_stalled(context).map(|stalled| Some(Err(stalled)));
                 }
-                return Poll::Ready(piece.map(Ok));
-            }
-        };
-        let Poll::Ready(frame) = Pin::new(&mut *inner).poll_frame(context) else {
-            this.progress.0.waits.set(true);
-            return this.poll_stalled(context).map(|stalled| Some(Err(stalled)));
+            },
         };
         if let (Some(Kept(kept)), Some(Ok(frame))) = (&this.kept, &frame) {
             kept.borrow_mut().note(frame);
@@ -235,32 +243,45 @@ impl Body for RequestBody {
         this.stall.moved();
         this.progress.note(match &frame {
             Some(Err(_)) => BodyState::Broken,
-            Some(Ok(_)) if !inner.is_end_stream() => BodyState::Open,
-            Some(Ok(_)) | None => BodyState::Ended,
+            Some(Ok(_)) => this.state(),
+            None => BodyState::Ended,
         });
         Poll::Ready(frame.map(|frame| frame.map_err(RequestBodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Client(inner) => inner.is_end_stream(),
-            Source::Again(pieces) => pieces.is_empty(),
-        }
+        self.again.is_empty() && self.client.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Client(inner) => inner.size_hint(),
-            Source::Again(pieces) => {
-                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
-            }
+        let again = self.again.iter().map(|piece| piece.len() as u64).sum();
+        let rest = self.client.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(again));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(again)) {
+            hint.set_upper(upper);
         }
+        hint
+    }
+}
+
+/// What is left of it is what another one of it needs.
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(Kept(kept)) = self.kept.take() else { return };
+        let mut kept = kept.borrow_mut();
+        for piece in self.again.drain(..).rev() {
+            kept.note(&Frame::data(piece));
+        }
+        kept.rest = self.client.take().map(|rest| (rest, self.stall.limit()));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Progress, RequestBody};
+    use std::time::Duration;
+
     use bytes::Bytes;
     use http_body_util::{BodyExt as _, Empty};
 
@@ -268,7 +289,7 @@ mod tests {
     async fn what_was_sent_again_can_be_sent_once_more() {
         let progress = Progress::begin(&Empty::<Bytes>::new());
         let pieces = ["again", "once "].map(Bytes::from).into();
-        let mut body = RequestBody::again(pieces, &progress);
+        let mut body = RequestBody::of(pieces, None, &progress, Duration::ZERO);
         for _ in 0..3 {
             let kept = body.keep();
             let sent = body.collect().await.expect("no client to break it off").to_bytes();

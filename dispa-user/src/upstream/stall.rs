@@ -22,6 +22,10 @@ impl Stall {
         Self { limit, sleep: None, running: false }
     }
 
+    pub(super) const fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// Something came.
     pub(super) fn moved(&mut self) {
         self.running = false;

@@ -145,6 +145,7 @@ fn a_request_as_machines_read_it() {
                 ],
             }],
             "pool": {
+                "name": "default",
                 "balancing": "roundrobin",
                 "backends": [{ "name": "tls", "url": "https://10.0.0.3:443", "weight": 1 }],
             },
@@ -251,7 +252,7 @@ fn a_name_without_a_rule_goes_direct() {
         setup(&[DOMAINS, HTTP]),
         Some(&knows(&[])),
         Direct,
-        "no pattern in intercept_domains matches it; if its address is an intercepted domain's \
+        "no pattern in intercept_domains or virtual_hosts matches it; if its address is an intercepted domain's \
          too, it is relayed untouched"
     );
     assert_first!(
@@ -259,7 +260,7 @@ fn a_name_without_a_rule_goes_direct() {
         setup(&[DOMAINS, HTTP]),
         Some(&knows(&[])),
         Direct,
-        "no pattern in intercept_domains matches it; if its address is an intercepted domain's \
+        "no pattern in intercept_domains or virtual_hosts matches it; if its address is an intercepted domain's \
          too, it is relayed untouched"
     );
 }
@@ -362,7 +363,7 @@ fn another_host_at_an_intercepted_address_is_relayed() {
         setup,
         Some(&facts),
         Relayed,
-        "no pattern in intercept_domains matches it; the address belongs to example.com"
+        "no pattern in intercept_domains or virtual_hosts matches it; the address belongs to example.com"
     );
 }
 
@@ -432,7 +433,7 @@ fn in_scope_all_the_name_alone_decides() {
         setup,
         Some(&nothing),
         Relayed,
-        "no pattern in intercept_domains matches it; intercept.scope is \"all\": every connection \
+        "no pattern in intercept_domains or virtual_hosts matches it; intercept.scope is \"all\": every connection \
          to port 80 is redirected"
     );
     assert_first!(
@@ -445,4 +446,34 @@ fn in_scope_all_the_name_alone_decides() {
     );
     assert_first!("127.0.0.1", setup, None, Direct, "loopback is never intercepted");
     assert_eq!(first("203.0.113.10", &setup, None).0, Verdict::ByName);
+}
+
+const VIRTUAL_HOST: &str = "
+[[backends]]
+id = 'new'
+address = '10.0.0.7:3000'
+tags = ['b']
+[[virtual_hosts]]
+domain = 'beta.test.com'
+enabled_backends_tag = 'b'
+";
+
+#[test]
+fn a_virtual_host_has_backends_of_its_own() {
+    let setup = setup(&[DOMAINS, HTTP, VIRTUAL_HOST]);
+    let text = of("http://beta.test.com", &setup, None).to_string();
+    assert_eq!(
+        format!("\n{text}"),
+        "
+subject    http://beta.test.com
+rule       beta.test.com
+address    none known
+pool       roundrobin over new http://10.0.0.7:3000 (tag b)
+known by   the configuration file alone; no daemon was asked
+HTTP 80    intercepted: a backend answers
+           (`beta.test.com` in virtual_hosts matches it; a running daemon learns its addresses; new answers)
+"
+    );
+    let (_, others) = first("http://a.test.com", &setup, None);
+    assert!(others.ends_with("one of one, two answers"), "{others}");
 }

@@ -239,24 +239,6 @@ c.toml: 1 error
 "
 }
 
-refused! { sticky_sessions,
-"
-[targets.load_balancing]
-sticky_sessions = true
-",
-"
-error: `targets.load_balancing.sticky_sessions`: sticky sessions are not supported in this version
- --> c.toml:2:19
-  |
-2 | sticky_sessions = true
-  |                   ^^^^
-  |
-  = help: set it to false, or remove it
-
-c.toml: 1 error
-"
-}
-
 refused! { ports_twice,
 "
 [intercept]

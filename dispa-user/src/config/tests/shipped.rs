@@ -91,10 +91,11 @@ fn the_manuals_example_loads_and_says_what_has_no_effect() {
     let config = parse(MANUAL).expect("valid");
     assert_eq!(config.server.bind_address, address("0.0.0.0:8080"));
     assert_eq!(config.server.workers.get(), 4);
-    assert_eq!(config.balancing, Algorithm::Weighted);
-    let weights: Vec<u32> = config.targets.iter().map(|target| target.weight).collect();
+    assert_eq!(config.pools[0].balancing.algorithm, crate::balance::Algorithm::Weighted);
+    assert_eq!(config.pools[0].balancing.sticky, None);
+    let weights: Vec<u32> = config.backends.iter().map(|target| target.weight).collect();
     assert_eq!(weights, [3, 2, 1]);
-    assert_eq!(config.targets[2].authority.to_string(), "192.168.1.102:3000");
+    assert_eq!(config.backends[2].authority.to_string(), "192.168.1.102:3000");
     assert!(config.health.enabled);
     assert_eq!((config.health.interval.as_secs(), config.health.timeout.as_secs()), (30, 10));
     assert_eq!((config.health.thresholds.healthy, config.health.thresholds.unhealthy), (2, 3));
@@ -178,12 +179,15 @@ fn what_the_full_file_calls_defaults_are_the_defaults() {
     assert_eq!(but_workers(&left_out), but_workers(&written));
     assert_eq!(left_out.http, written.http);
     assert_eq!(left_out.connections, written.connections);
-    assert_eq!(written.targets[0].timeout, Some(written.http.first_byte_timeout));
-    let but_timeouts = |config: &Config| -> Vec<Target> {
-        config.targets.iter().map(|it| Target { timeout: None, ..it.clone() }).collect()
+    assert_eq!(written.backends[0].timeout, Some(written.http.first_byte_timeout));
+    assert_eq!(written.backends[0].max_connections, Some(written.connections.max_per_target));
+    let but_own_limits = |config: &Config| -> Vec<Target> {
+        let backends = config.backends.iter();
+        backends.map(|it| Target { timeout: None, max_connections: None, ..it.clone() }).collect()
     };
-    assert_eq!(but_timeouts(&left_out), but_timeouts(&written));
-    assert_eq!(left_out.balancing, written.balancing);
+    assert_eq!(but_own_limits(&left_out), but_own_limits(&written));
+    assert_eq!(left_out.pools, written.pools);
+    assert_eq!(left_out.health.thresholds, written.health.thresholds);
     assert_eq!(left_out.intercept, written.intercept);
     assert_eq!(left_out.logging, written.logging);
     assert_eq!(left_out.admin, written.admin);

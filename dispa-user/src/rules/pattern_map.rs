@@ -7,16 +7,16 @@ use foldhash::fast::RandomState;
 use super::Pattern;
 use crate::types::HostName;
 
-/// A set of patterns that finds the most specific match with one hash lookup, and one more for each
+/// What patterns stand for. Finds that of the most specific match with one hash lookup, and one more for each
 /// suffix that is as long as that of some wildcard.
 ///
 /// The hash is a fast one: what the network sends is looked up and never put in, so that nobody can
 /// fill a bucket.
-#[derive(Debug, Clone, Default)]
-pub(super) struct PatternSet {
-    exact: HashMap<HostName, Pattern, RandomState>,
+#[derive(Debug, Clone)]
+pub(super) struct PatternMap<T> {
+    exact: HashMap<HostName, T, RandomState>,
     /// By suffix.
-    wildcards: HashMap<HostName, Pattern, RandomState>,
+    wildcards: HashMap<HostName, T, RandomState>,
     lengths: Lengths,
 }
 
@@ -36,8 +36,15 @@ impl Lengths {
     }
 }
 
-impl PatternSet {
-    pub(super) fn find(&self, host: &HostName) -> Option<&Pattern> {
+impl<T> Default for PatternMap<T> {
+    fn default() -> Self {
+        let (exact, wildcards) = (HashMap::default(), HashMap::default());
+        Self { exact, wildcards, lengths: Lengths::default() }
+    }
+}
+
+impl<T> PatternMap<T> {
+    pub(super) fn find(&self, host: &HostName) -> Option<&T> {
         self.exact.get(host).or_else(|| {
             suffixes(host.as_str(), self.lengths).find_map(|suffix| self.wildcards.get(suffix))
         })
@@ -52,20 +59,19 @@ impl PatternSet {
     }
 }
 
-impl FromIterator<Pattern> for PatternSet {
-    fn from_iter<I: IntoIterator<Item = Pattern>>(patterns: I) -> Self {
-        let mut set = Self::default();
-        for pattern in patterns {
-            let map = match pattern {
-                Pattern::Exact(_) => &mut set.exact,
-                Pattern::Wildcard(_) => {
-                    set.lengths.insert(pattern.host().as_str().len());
-                    &mut set.wildcards
+impl<T> FromIterator<(Pattern, T)> for PatternMap<T> {
+    fn from_iter<I: IntoIterator<Item = (Pattern, T)>>(entries: I) -> Self {
+        let mut map = Self::default();
+        for (pattern, meaning) in entries {
+            match pattern {
+                Pattern::Exact(name) => map.exact.insert(name, meaning),
+                Pattern::Wildcard(suffix) => {
+                    map.lengths.insert(suffix.as_str().len());
+                    map.wildcards.insert(suffix, meaning)
                 }
             };
-            map.insert(pattern.host().clone(), pattern);
         }
-        set
+        map
     }
 }
 
