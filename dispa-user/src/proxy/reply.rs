@@ -40,17 +40,18 @@ impl Refusal {
     pub(super) fn of(outcome: Outcome) -> Self {
         let (status, text) = match outcome {
             Outcome::NoRule => (StatusCode::NOT_FOUND, "Domain not found"),
-            Outcome::NoBackend => (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable"),
+            Outcome::NoBackend | Outcome::BackendUnreachable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Service unavailable")
+            }
             // Who broke a request off may still hear why nothing came of it.
             Outcome::BadRequest | Outcome::ClientAborted => {
                 (StatusCode::BAD_REQUEST, "Bad request")
             }
             Outcome::Timeout => (StatusCode::GATEWAY_TIMEOUT, "Gateway timeout"),
             Outcome::ClientTimeout => (StatusCode::REQUEST_TIMEOUT, "Request timeout"),
-            Outcome::BackendUnreachable
-            | Outcome::BackendFailed
-            | Outcome::OriginUnreachable
-            | Outcome::OriginFailed => (StatusCode::BAD_GATEWAY, "Bad gateway"),
+            Outcome::BackendFailed | Outcome::OriginUnreachable | Outcome::OriginFailed => {
+                (StatusCode::BAD_GATEWAY, "Bad gateway")
+            }
             Outcome::Ok | Outcome::Relayed | Outcome::Stopped | Outcome::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "Internal error")
             }

@@ -13,7 +13,7 @@ pub enum Outcome {
     NoBackend,
     /// The client sent something that is not a valid request (400).
     BadRequest,
-    /// No connection to the chosen backend could be made (502).
+    /// No connection to any backend could be made (503).
     BackendUnreachable,
     /// The backend broke off, or answered what is not HTTP, after the connection was made (502).
     BackendFailed,

@@ -70,9 +70,9 @@ fn a_backend_that_is_down_is_a_bad_gateway() -> Result<()> {
         let config = Config::new(&[Site::NAME]).target("nobody", nobody);
         let dispa = site.dispa(&config)?;
         let code = ["-sS", "-o/dev/null", "-w%{http_code}", "http://example.com/"];
-        assert_eq!(site.client("curl", &code)?, "502");
+        assert_eq!(site.client("curl", &code)?, "503");
         let record = dispa.record("exchange", &[("outcome", "backend_unreachable")])?;
-        assert!(record.has(&[("target", "nobody")]) && record.count("status") == Some(502));
+        assert!(record.has(&[("target", "nobody")]) && record.count("status") == Some(503));
         assert_eq!(site.original.requests(), 0);
         Ok(())
     })

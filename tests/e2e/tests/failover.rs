@@ -151,10 +151,9 @@ fn a_backend_that_fails_again_and_again_is_left_alone_for_a_while() -> Result<()
         assert_eq!(site.shares(), [40, 0, 0]);
         let ejections = dispa.records("ejected: it fails again and again");
         assert_eq!(ejections.len(), 1);
-        assert_eq!(
-            (ejections[0].text("target"), ejections[0].count("seconds")),
-            ("nobody", Some(60))
-        );
+        assert_eq!(ejections[0].text("target"), "nobody");
+        let seconds = ejections[0].count("seconds");
+        ensure!(seconds.is_some_and(|it| (60..=66).contains(&it)), "{seconds:?}");
         Ok(())
     })
 }

@@ -17,6 +17,8 @@ pub struct Config {
     balancing: String,
     kernel_events: bool,
     server: String,
+    balancing_lines: String,
+    intercept_lines: String,
     sections: String,
 }
 
@@ -43,6 +45,8 @@ impl Config {
             balancing: "roundrobin".to_owned(),
             kernel_events: false,
             server: String::new(),
+            balancing_lines: String::new(),
+            intercept_lines: String::new(),
             sections: String::new(),
         }
     }
@@ -76,6 +80,22 @@ impl Config {
     pub fn server_keys(mut self, lines: &str) -> Self {
         self.server.push_str(lines);
         self.server.push('\n');
+        self
+    }
+
+    /// Writes more keys into the section `[targets.load_balancing]`: lines of TOML.
+    #[must_use]
+    pub fn balancing_keys(mut self, lines: &str) -> Self {
+        self.balancing_lines.push_str(lines);
+        self.balancing_lines.push('\n');
+        self
+    }
+
+    /// Writes more keys into the section `[intercept]`: lines of TOML.
+    #[must_use]
+    pub fn intercept_keys(mut self, lines: &str) -> Self {
+        self.intercept_lines.push_str(lines);
+        self.intercept_lines.push('\n');
         self
     }
 
@@ -124,6 +144,7 @@ impl Config {
     #[must_use]
     pub fn text(&self, cgroup: &Path) -> String {
         let Self { bind, intercept, exclude, balancing, server, sections, .. } = self;
+        let Self { balancing_lines, intercept_lines, .. } = self;
         let cgroup = cgroup.display();
         let targets = self.targets.iter().fold(String::new(), |mut text, target| {
             let Target { name, address, weight, keys } = target;
@@ -143,11 +164,11 @@ intercept_domains = {intercept:?}
 exclude_domains = {exclude:?}
 {targets}[targets.load_balancing]
 type = {balancing:?}
-[intercept]
+{balancing_lines}[intercept]
 enabled = true
 cgroup = "{cgroup}"
 ports = [80, 443]
-[logging]
+{intercept_lines}[logging]
 level = "info"
 format = "json"
 {sections}"#
@@ -174,7 +195,9 @@ mod tests {
             .target_keys("timeout = 2")
             .server_keys("request_timeout = 7")
             .sections("[http]\nvia = \"\"")
-            .balancing("weighted");
+            .balancing("weighted")
+            .balancing_keys("hash_key = \"path\"")
+            .intercept_keys("dns = \"resolve\"");
         let text = config.text(Path::new("/sys/fs/cgroup/x"));
         for expected in [
             "bind_address = \"127.0.0.1:8080\"\nworkers = 2\nrequest_timeout = 7\n[domains]\n",
@@ -183,7 +206,8 @@ mod tests {
             "name = \"one\"\nurl = \"http://127.0.0.1:3001\"\nweight = 1\n",
             "name = \"two\"\nurl = \"http://[::1]:3002\"\nweight = 3\ntimeout = 2\n",
             "format = \"json\"\n[http]\nvia = \"\"\n",
-            "type = \"weighted\"\n",
+            "type = \"weighted\"\nhash_key = \"path\"\n[intercept]\n",
+            "ports = [80, 443]\ndns = \"resolve\"\n[logging]\n",
             "cgroup = \"/sys/fs/cgroup/x\"\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");
