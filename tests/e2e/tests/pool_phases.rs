@@ -383,8 +383,10 @@ fn a_pool_rides_out_a_killed_a_stopped_and_a_half_broken_backend() -> Result<()>
         let (out, _) =
             out_of_use(&log, 2, stopped.begun).context("the stopped one stays in use")?;
         only_the_stopped_ones_own(part(STOPPED)?, stopped.begun, out)?;
-        let shares = shares(part(WELL_AGAIN)?);
-        ensure!(shares.iter().all(|share| *share >= 20.0), "shares at the end: {shares:?}");
+        for name in [WELL, WELL_AGAIN] {
+            let shares = shares(part(name)?);
+            ensure!(shares.iter().all(|share| *share >= 20.0), "{name}: shares of {shares:?}");
+        }
         if EJECTS_BY_RATIO {
             gets_little(part(HALF_BROKEN)?, &log, half_broken.begun)?;
         }

@@ -45,14 +45,14 @@ const HTTP1: Speaking = ("--http1.1", &[18, 56], &["200"]);
 const HTTP2: Speaking = ("--http2-prior-knowledge", &[92], &["200", "000"]);
 
 /// curl fails, after it has seen no more than was sent.
-fn curl(site: &Site<'_>, (version, codes, told_of): Speaking, url: &str) -> Result<()> {
+fn curl(site: &Site<'_>, (version, codes, statuses): Speaking, url: &str) -> Result<()> {
     let written = ["-sS", "-o/dev/null", "-w%{http_code} %{size_download}"];
     let finished = run(site.cgroup.command("curl").args(written).args([version, url]), TIMEOUT)?;
     let code = finished.code().context("it was killed")?;
     ensure!(codes.contains(&code), "exit code {code}: {finished:?}");
     let told = finished.stdout();
-    let (status, size) = told.split_once(' ').context(told.clone())?;
-    ensure!(told_of.contains(&status) && size.parse::<usize>()? <= SENT, "{told}");
+    let (status, length) = told.split_once(' ').context(told.clone())?;
+    ensure!(statuses.contains(&status) && length.parse::<usize>()? <= SENT, "{told}");
     Ok(())
 }
 

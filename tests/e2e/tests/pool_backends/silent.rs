@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,11 +15,15 @@ use dispa_e2e::{
     Clock, Stage,
     http1::{Backend, Client, Exchange},
 };
-use dispa_lab::{Dispa, Lab};
+use dispa_lab::{Dispa, Lab, until};
 
 use crate::{OTHER, PROBES};
 
+const SOON: Duration = Duration::from_secs(10);
+
 const CLIENTS: usize = 4;
+/// Connections that may be idle from the time when it was well: one of each worker.
+const KEPT: usize = 2;
 /// More requests of one client than can fail before the backend is out of use.
 const MOST_FAILURES: u64 = 8;
 
@@ -86,6 +91,8 @@ fn falls_silent(verdicts: &str, out: &str) -> Result<()> {
         }
         ensure!(failed.into_inner() > 0, "it had no turn while it was silent");
         ensure!(silent.seen_for("/").len() == before, "it is still asked");
+        until(SOON, "the end of what waits for it", || (silent.open().len() <= KEPT).then_some(()))
+            .with_context(|| format!("open: {:?}", silent.open()))?;
         Ok(())
     })
 }
