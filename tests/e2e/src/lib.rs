@@ -23,7 +23,7 @@ pub use foreign::{Attachment, ForeignProgram};
 pub use gate::Gate;
 pub use moments::{Answer, Answers, Probe, now_ns};
 pub use script::Script;
-pub use server::Server;
+pub use server::{Paused, Server};
 pub use site::{Site, direct};
 pub use sockets::{open_at, sockets_of};
 pub use stage::Stage;

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use dispa_lab::{Lab, Line, Process, until};
+use nix::sys::signal::Signal;
 
 use crate::Script;
 
@@ -105,5 +106,23 @@ impl Server {
     /// Writes `text` to its standard input.
     pub fn write(&mut self, text: &str) -> Result<()> {
         self.0.write(text)
+    }
+
+    /// Stops it (SIGSTOP) until what is returned is dropped: the kernel goes on accepting connections
+    /// for it, and nothing is answered.
+    pub fn pause(&self) -> Result<Paused<'_>> {
+        self.0.signal(Signal::SIGSTOP)?;
+        Ok(Paused(&self.0))
+    }
+}
+
+/// A server that is stopped; dropping this continues it.
+#[derive(Debug)]
+pub struct Paused<'a>(&'a Process);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        // Fails where it has ended, and then there is nothing to continue.
+        let _ = self.0.signal(Signal::SIGCONT);
     }
 }

@@ -1,5 +1,7 @@
 //! The daemon's JSON log, line by line.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 /// One line of the log: a flat object.
@@ -39,6 +41,18 @@ impl Record {
         self.0.get(field)?.as_u64()
     }
 
+    /// When it was written, since 1970; none where it does not say so.
+    #[must_use]
+    pub fn moment(&self) -> Option<Duration> {
+        let (date, time) = self.text("timestamp").strip_suffix('Z')?.split_once('T')?;
+        let [year, month, day] = numbers(date, '-')?;
+        let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let [hours, minutes, seconds] = numbers(whole, ':')?;
+        let seconds = (days_before(year, month, day)? * 24 + hours) * 3600 + minutes * 60 + seconds;
+        let nanos = format!("{fraction:0<9}").parse().ok()?;
+        Some(Duration::new(seconds, nanos))
+    }
+
     /// Whether each of these fields has this text.
     #[must_use]
     pub fn has(&self, fields: &[(&str, &str)]) -> bool {
@@ -46,8 +60,27 @@ impl Record {
     }
 }
 
+fn numbers(text: &str, between: char) -> Option<[u64; 3]> {
+    let numbers = text.split(between).map(|word| word.parse().ok());
+    numbers.collect::<Option<Vec<_>>>()?.try_into().ok()
+}
+
+/// Days from the first of March of the year 0 to 1970.
+const DAYS_BEFORE_1970: u64 = 719_468;
+
+/// Days from 1970 to a day of the Gregorian calendar, 1970 or later. Counted by years that begin in
+/// March, so that a leap day is a year's last.
+fn days_before(year: u64, month: u64, day: u64) -> Option<u64> {
+    let year = if month < 3 { year.checked_sub(1)? } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+    days.checked_sub(DAYS_BEFORE_1970)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Record;
 
     #[test]
@@ -61,6 +94,20 @@ mod tests {
         assert!(record.has(&[("message", "exchange"), ("rule", "*.a.b")]));
         assert!(!record.has(&[("message", "exchange"), ("rule", "a.b")]));
         Ok(())
+    }
+
+    #[test]
+    fn a_line_says_when_it_was_written() {
+        for (text, moment) in [
+            ("1970-01-01T00:00:00Z", Some(Duration::ZERO)),
+            ("2024-02-29T23:59:59.5Z", Some(Duration::from_millis(1_709_251_199_500))),
+            ("2026-11-20T21:43:42.706028Z", Some(Duration::from_micros(1_795_211_022_706_028))),
+            ("2026-11-20", None),
+            ("1969-12-31T00:00:00Z", None),
+        ] {
+            let line = format!(r#"{{"message":"ready","timestamp":"{text}"}}"#);
+            assert_eq!(Record::parse(&line).and_then(|it| it.moment()), moment, "{text}");
+        }
     }
 
     #[test]
