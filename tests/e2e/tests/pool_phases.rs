@@ -18,16 +18,13 @@ const SOON: Duration = Duration::from_secs(30);
 const THREADS: usize = 8;
 const PAUSE_MS: usize = 32;
 
-/// What a request may take, in seconds.
+/// What a backend may take, in seconds; a request has many times as long.
 const TIMEOUT: u64 = 2;
 /// Two probes in a row that take all their time, a second each, and the time before each, with
 /// what chance adds.
 const DETECTION: Duration = Duration::from_millis(4_200);
 /// What may lie between a decision and its line in the log, on a busy machine.
 const LOG_DELAY: Duration = Duration::from_millis(500);
-
-/// Whether a backend that answers half of the requests with 500 is ejected for that.
-const EJECTS_BY_RATIO: bool = false;
 
 const WELL: &str = "all well";
 const KILLED: &str = "one killed";
@@ -69,17 +66,15 @@ fn broken(lab: &Lab, number: u16) -> String {
 }
 
 fn config() -> Config {
-    let config = Config::new(&[Site::NAME, Site::DOOR])
-        .server_keys(&format!("request_timeout = {TIMEOUT}"))
-        .sections(
-            "[targets.health_check]
+    let config = Config::new(&[Site::NAME, Site::DOOR]).sections(
+        "[targets.health_check]
             interval = 1
             timeout = 1
             healthy_threshold = 2
             unhealthy_threshold = 2
             path = \"/health\"
             ejection_time = 3",
-        );
+    );
     (1..=3).fold(config, |config, number| {
         let config = config.target(&name(number), address(number));
         config.target_keys(&format!("timeout = {TIMEOUT}"))
@@ -337,26 +332,6 @@ fn print_disturbances(course: &Course, log: &[Record]) {
     }
 }
 
-/// While a backend is stopped, what it has is lost, and nothing more.
-fn only_the_stopped_ones_own(requests: &[Request], stopped: Duration, out: Duration) -> Result<()> {
-    let failed: Vec<_> = requests.iter().filter(|it| it.has_failed()).collect();
-    let timeout = Duration::from_secs(TIMEOUT);
-    for request in &failed {
-        ensure!(request.took >= timeout, "it had time left: {request:?}");
-        ensure!(request.begun <= out + LOG_DELAY, "it was out of use: {request:?}");
-        ensure!(request.ended() >= stopped + timeout, "begun too early: {request:?}");
-    }
-    ensure!(
-        out <= stopped + DETECTION + LOG_DELAY,
-        "out of use after {:?}",
-        out.saturating_sub(stopped)
-    );
-    let at_once = 2 * THREADS;
-    let in_a_row = usize::try_from(DETECTION.as_millis().div_ceil(timeout.as_millis()))?;
-    ensure!(failed.len() <= at_once * in_a_row, "{} failed", failed.len());
-    Ok(())
-}
-
 #[test]
 fn a_pool_rides_out_a_killed_a_stopped_and_a_half_broken_backend() -> Result<()> {
     Lab::run(|lab| {
@@ -375,22 +350,20 @@ fn a_pool_rides_out_a_killed_a_stopped_and_a_half_broken_backend() -> Result<()>
             let found = parts.iter().find(|(own, _)| *own == name);
             found.map(|(_, requests)| requests.as_slice()).context(name)
         };
-        for name in [WELL, KILLED, WELL_AGAIN] {
+        for name in [WELL, KILLED, STOPPED, WELL_AGAIN] {
             let failed = part(name)?.iter().find(|it| it.has_failed());
             ensure!(failed.is_none(), "{name}: {failed:?}");
         }
         let [_, stopped, half_broken] = &course.disturbances[..] else { bail!("not all was done") };
         let (out, _) =
             out_of_use(&log, 2, stopped.begun).context("the stopped one stays in use")?;
-        only_the_stopped_ones_own(part(STOPPED)?, stopped.begun, out)?;
+        let found_out = out.saturating_sub(stopped.begun);
+        ensure!(found_out <= DETECTION + LOG_DELAY, "out of use after {found_out:?}");
         for name in [WELL, WELL_AGAIN] {
             let shares = shares(part(name)?);
             ensure!(shares.iter().all(|share| *share >= 20.0), "{name}: shares of {shares:?}");
         }
-        if EJECTS_BY_RATIO {
-            gets_little(part(HALF_BROKEN)?, &log, half_broken.begun)?;
-        }
-        Ok(())
+        gets_little(part(HALF_BROKEN)?, &log, half_broken.begun)
     })
 }
 

@@ -151,7 +151,7 @@ fn a_backup_answers_while_no_other_one_can() -> Result<()> {
 }
 
 /// Two targets that are down, which the daemon knows by probes, or finds out each time.
-fn nobodys_request(probed: bool, passes: bool) -> Result<()> {
+fn nobodys_request(is_known: bool, passes: bool) -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         let probes = "[targets.health_check]\ninterval = 1\ntimeout = 1";
@@ -160,9 +160,9 @@ fn nobodys_request(probed: bool, passes: bool) -> Result<()> {
             .target(names[0], nobody())
             .target(names[1], Site::backend(7))
             .intercept_keys(if passes { "on_no_backend = \"passthrough\"" } else { "" })
-            .sections(if probed { probes } else { UNWATCHED });
+            .sections(if is_known { probes } else { UNWATCHED });
         let dispa = site.dispa(&config)?;
-        for name in names.iter().filter(|_| probed) {
+        for name in names.iter().filter(|_| is_known) {
             dispa.record("unhealthy", &[("target", name)])?;
         }
         let told = |url: &str| {

@@ -130,8 +130,8 @@ fn a_backend_that_nothing_reaches() -> Result<()> {
         run(Command::new("nft").arg(rules), SOON)?.success()?;
         let _stage = Stage::start(lab, &Stage::http("connect_timeout = 1"))?;
         Cells::at_once(&[
-            ("HTTP/1.1", &|| too_slow("/", &[502, 504])),
-            ("HTTP/2", &|| http2_too_slow("/", &[502, 504])),
+            ("HTTP/1.1", &|| too_slow("/", &[503, 504])),
+            ("HTTP/2", &|| http2_too_slow("/", &[503, 504])),
         ])
     })
 }
