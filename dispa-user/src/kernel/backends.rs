@@ -41,14 +41,14 @@ impl Backends {
         let directory = fs::File::open(cgroup)
             .map_err(|source| KernelError::Cgroup { path: cgroup.to_owned(), source })?;
         let program = program(ebpf)?;
-        let failed = |action| move |source| KernelError::program(action, programs::SOCK_OPS, source);
+        let failed =
+            |action| move |source| KernelError::program(action, programs::SOCK_OPS, source);
         match program.load() {
             Ok(()) | Err(ProgramError::AlreadyLoaded) => {}
             Err(error) => return Err(failed("load")(error)),
         }
         // As for the other programs: `AllowMultiple` makes bpf_link_create fail.
-        let link =
-            program.attach(directory, CgroupAttachMode::Single).map_err(failed("attach"))?;
+        let link = program.attach(directory, CgroupAttachMode::Single).map_err(failed("attach"))?;
         self.link = Some(program.take_link(link).map_err(failed("attach"))?);
         Ok(())
     }
@@ -59,8 +59,7 @@ impl Backends {
     }
 
     pub(super) fn watch(&mut self, number: u32) -> Result<(), KernelError> {
-        let cpus = nr_cpus()
-            .map_err(|(action, source)| KernelError::System { action, source })?;
+        let cpus = nr_cpus().map_err(|(action, source)| KernelError::System { action, source })?;
         let nothing = PerCpuValues::try_from(vec![BackendCounts::default(); cpus])
             .map_err(|source| KernelError::System { action: "count the processors", source })?;
         match self.counts.insert(number, nothing, NO_EXIST) {

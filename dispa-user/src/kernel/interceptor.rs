@@ -16,8 +16,8 @@ use aya::{
     programs::{CgroupAttachMode, CgroupSockAddr, cgroup_sock_addr::CgroupSockAddrLink},
 };
 use dispa_common::{
-    BackendCounts, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6, globals, maps,
-    programs, slot_of_v4,
+    BackendCounts, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6,
+    globals, maps, programs, slot_of_v4,
 };
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 

@@ -19,8 +19,8 @@ use crate::{
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
     kernel::{
-        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts, OwnSockets,
-        SlotLease, SlotTable,
+        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts,
+        OwnSockets, SlotLease, SlotTable,
     },
     life::Rarely,
     types::HostName,
