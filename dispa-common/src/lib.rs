@@ -6,11 +6,13 @@
 #![no_std]
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+mod backend;
 mod counters;
 mod destination;
 mod event;
 mod slot;
 
+pub use backend::{BACKEND_COUNT, BackendCounts};
 pub use counters::{COUNTER_COUNT, Counter};
 pub use destination::{Destination4, Destination6, Origin};
 pub use event::Event;
@@ -36,6 +38,8 @@ pub mod maps {
     pub const FREE_SLOTS: &str = "FREE_SLOTS";
     /// Array of `u64`, one bit for each port that is redirected whatever the address.
     pub const CAUGHT_PORTS: &str = "CAUGHT_PORTS";
+    /// Per-CPU hash by backend number: [`crate::BackendCounts`]. Entries are made by the daemon alone.
+    pub const BACKENDS: &str = "BACKENDS";
 }
 
 /// Name of each program in the object.
@@ -56,6 +60,8 @@ pub mod programs {
     pub const RECVMSG4: &str = "dispa_receive4";
     /// `cgroup/recvmsg6`.
     pub const RECVMSG6: &str = "dispa_receive6";
+    /// `sock_ops`.
+    pub const SOCK_OPS: &str = "dispa_backends";
 }
 
 /// Name of each read-only global the daemon sets before loading; the verifier folds them.
@@ -144,11 +150,15 @@ mod pod {
     unsafe impl aya::Pod for crate::Origin {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::SlotPrefix6 {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for crate::BackendCounts {}
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Control, Destination4, Destination6, Event, Origin, OwnSocket, SlotPrefix6};
+    use super::{
+        BackendCounts, Control, Destination4, Destination6, Event, Origin, OwnSocket, SlotPrefix6,
+    };
     use core::mem::{align_of, size_of};
 
     #[test]
@@ -160,5 +170,6 @@ mod tests {
         assert_eq!((size_of::<Origin>(), align_of::<Origin>()), (20, 4));
         assert_eq!((size_of::<SlotPrefix6>(), align_of::<SlotPrefix6>()), (8, 4));
         assert_eq!((size_of::<Event>(), align_of::<Event>()), (56, 8));
+        assert_eq!((size_of::<BackendCounts>(), align_of::<BackendCounts>()), (56, 8));
     }
 }

@@ -10,6 +10,7 @@
 #![feature(asm_experimental_arch)]
 
 mod admit;
+mod backends;
 mod connect;
 mod context;
 mod datagram;

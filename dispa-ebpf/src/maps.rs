@@ -6,10 +6,10 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray, Queue, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
 };
 use dispa_common::{
-    COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4, Destination6,
+    BACKEND_COUNT, BackendCounts, COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4, Destination6,
     EVENT_RING_BYTES, Event, FREE_SLOT_COUNT, Origin, OwnSocket, PORT_WORDS, SLOT_COUNT,
     SlotPrefix6,
 };
@@ -20,6 +20,7 @@ const _: () = assert!(size_of::<Destination4>() == 8);
 const _: () = assert!(size_of::<Destination6>() == 20);
 const _: () = assert!(size_of::<Origin>() == 20);
 const _: () = assert!(size_of::<Event>() == 56);
+const _: () = assert!(size_of::<BackendCounts>() == 56);
 
 #[map]
 pub static DESTINATIONS4: HashMap<Destination4, u32> =
@@ -49,6 +50,10 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(FREE_SLOT_COUNT, 0);
 
 #[map]
 static CAUGHT_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
+
+#[map]
+static BACKENDS: PerCpuHashMap<u32, BackendCounts> =
+    PerCpuHashMap::with_max_entries(BACKEND_COUNT, BPF_F_NO_PREALLOC);
 
 #[unsafe(no_mangle)]
 static NETNS_COOKIE: u64 = 0;
@@ -129,11 +134,23 @@ pub fn control() -> Option<(u64, bool)> {
 #[inline(always)]
 pub fn count(counter: Counter) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
-        // In one instruction although the cell is this CPU's own: one program can preempt another.
-        // core has no `fetch_add` for this target, which it takes to lack compare-and-swap.
-        // SAFETY: an aligned cell that lives as long as the map.
-        unsafe {
-            asm!("lock *(u64 *)({cell} + 0) += {one}", cell = in(reg) value, one = in(reg) 1_u64)
-        }
+        add(value, 1);
+    }
+}
+
+/// This CPU's accounts of backend number `backend`, if the daemon wants it counted.
+#[inline(always)]
+pub fn backend(backend: u32) -> Option<*mut BackendCounts> {
+    BACKENDS.get_ptr_mut(backend)
+}
+
+/// Adds to a counter of a per-CPU map.
+#[inline(always)]
+pub fn add(cell: *mut u64, amount: u64) {
+    // In one instruction although the cell is this CPU's own: one program can preempt another.
+    // core has no `fetch_add` for this target, which it takes to lack compare-and-swap.
+    // SAFETY: an aligned cell that lives as long as the map.
+    unsafe {
+        asm!("lock *(u64 *)({cell} + 0) += {amount}", cell = in(reg) cell, amount = in(reg) amount)
     }
 }

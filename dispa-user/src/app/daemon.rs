@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dispa_common::Counter;
@@ -25,7 +25,11 @@ use crate::{
     net::SlotRoute,
     proxy::{Listeners, WorkerStart},
     state::{Interception, State},
+    upstream::Backend,
 };
+
+/// Longer than a Linux peer puts an acknowledgement off (`TCP_DELACK_MAX`, 200 ms).
+const LAST_CLOSES: Duration = Duration::from_millis(250);
 
 /// What a run of the daemon is to do, beyond its configuration.
 #[derive(Clone, Debug)]
@@ -107,6 +111,7 @@ impl Daemon {
     ) -> Result<Self, StartError> {
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
         let state = State::new(config, interception);
+        count_backends(&state);
         let (stop, stopped) = stop_signal();
         let workers = start_workers(config, listeners, &state, &stopped)?;
         watch_backends(&state, &config.health);
@@ -157,7 +162,30 @@ impl Daemon {
         if let Some(route) = self.route {
             remove(route).await;
         }
+        last_closes(&self.state).await;
+        report_backends(&self.state);
         report(&self.state);
+    }
+}
+
+/// Before anything connects, so that nothing is missed.
+fn count_backends(state: &State) {
+    if let Some(interception) = &state.interception {
+        interception.count_backends(state.pool.backends().iter().map(|backend| backend.number));
+    }
+}
+
+/// A connection has ended only when the other side has acknowledged it, which it may put off; while the
+/// kernel counts, that is waited for, a little.
+async fn last_closes(state: &State) {
+    let Some(interception) = &state.interception else { return };
+    let is_open = |backend: &Backend| {
+        let counts = interception.backend_counts(backend.number).ok().flatten();
+        counts.is_some_and(|counts| counts.closed < counts.opened)
+    };
+    let end = Instant::now() + LAST_CLOSES;
+    while Instant::now() < end && state.pool.backends().iter().any(is_open) {
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -245,6 +273,29 @@ fn start_workers(
         workers.push(worker);
     }
     Ok(workers)
+}
+
+/// What the kernel counted for each backend, if it did.
+fn report_backends(state: &State) {
+    let Some(interception) = &state.interception else { return };
+    for backend in state.pool.backends() {
+        match interception.backend_counts(backend.number) {
+            Ok(Some(counts)) => tracing::info!(
+                target: "dispa::backend",
+                target = &*backend.name,
+                opened = counts.opened,
+                failed = counts.failed,
+                closed = counts.closed,
+                bytes_out = counts.bytes_out,
+                bytes_in = counts.bytes_in,
+                retransmits = counts.retransmits,
+                rtt_us = counts.rtt_us(),
+                "backend"
+            ),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the kernel's counts cannot be read"),
+        }
+    }
 }
 
 /// The last line of the log: what the kernel side did, and that nothing is left open.

@@ -41,6 +41,7 @@ pub(super) fn run(config: &Path) -> u8 {
     let mut findings = vec![finding, kernel(), btf(), capabilities()];
     findings.extend(cgroup(config.as_ref()));
     findings.push(load());
+    findings.push(target_counts());
     findings.push(door("door, IPv4", Ipv4Addr::LOCALHOST.into()));
     findings.push(door("door, IPv6", Ipv6Addr::LOCALHOST.into()));
     findings.extend(config.as_ref().map(explicit));
@@ -171,6 +172,25 @@ fn load() -> Finding {
             error.to_string(),
             "mend what is missing above, if anything is; a security module must allow bpf()",
         ),
+    }
+}
+
+/// Whether the kernel could count for the targets if a daemon were started as this process was.
+fn target_counts() -> Finding {
+    let check = "target counts";
+    match Cgroup2::find().and_then(|mount| mount.own()) {
+        Ok(own) if Cgroup2::is_host_root(&own) => Finding::note(
+            check,
+            format!(
+                "{} is the root of all cgroups: a daemon started from here is not counted for by \
+                 the kernel; run it as a systemd service, or in a cgroup of its own",
+                own.display()
+            ),
+        ),
+        Ok(own) => {
+            Finding::good(check, format!("a daemon started from here has {}", own.display()))
+        }
+        Err(error) => Finding::note(check, format!("not by the kernel: {error}")),
     }
 }
 

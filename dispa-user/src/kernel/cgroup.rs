@@ -66,6 +66,13 @@ impl Cgroup2 {
         let directory = self.root.join(own);
         if directory.is_dir() { Ok(directory) } else { Err(outside()) }
     }
+
+    /// Whether `directory` is the root of the host's whole hierarchy. The root of a container's view
+    /// of it is not: only the host's has no `cgroup.events` (Linux's admin-guide/cgroup-v2).
+    #[must_use]
+    pub fn is_host_root(directory: &Path) -> bool {
+        directory.join("cgroup.procs").exists() && !directory.join("cgroup.events").exists()
+    }
 }
 
 /// The mount point of a mountinfo line of type cgroup2.

@@ -56,6 +56,16 @@ pub enum KernelError {
         /// The directory.
         path: PathBuf,
     },
+    /// The program that counts for the backends would run for every connection of the host.
+    #[error(
+        "this process is in {}, the root of all cgroups; run it as a systemd service, or in a cgroup \
+         of its own",
+        path.display()
+    )]
+    RootCgroup {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The kernel refused the object.
     #[error("cannot load the kernel programs: {}", chain(&**.0))]
     Load(#[source] Box<EbpfError>),

@@ -9,18 +9,22 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, Queue, RingBuf, SkStorage},
+    maps::{
+        Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, Queue, RingBuf,
+        SkStorage,
+    },
     programs::{CgroupAttachMode, CgroupSockAddr, cgroup_sock_addr::CgroupSockAddrLink},
 };
 use dispa_common::{
-    Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6, globals, maps,
-    programs, slot_of_v4,
+    BackendCounts, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6,
+    globals, maps, programs, slot_of_v4,
 };
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 use super::{
     Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
     address::{Key, key_of, origin_address, origin_of, words},
+    backends::Backends,
     netns,
     object::OBJECT,
 };
@@ -35,7 +39,7 @@ const REDIRECTING: [&str; 2] = [programs::CONNECT6, programs::CONNECT4];
 const REDIRECTING_DNS: [&str; 2] = [programs::SENDMSG6, programs::SENDMSG4];
 
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
-const NO_EXIST: u64 = 1;
+pub(super) const NO_EXIST: u64 = 1;
 
 /// Bytes of the ring while nothing is written to it: the least the kernel takes, one page.
 const SMALLEST_RING: u32 = 4096;
@@ -97,6 +101,7 @@ pub struct Interceptor {
     free_slots: Queue<MapData, u32>,
     control: Heartbeat,
     own_sockets: OwnSockets,
+    backends: Backends,
     events: Option<Events>,
 }
 
@@ -133,6 +138,7 @@ impl Interceptor {
             free_slots: take(&mut ebpf, maps::FREE_SLOTS, Queue::try_from)?,
             control: Heartbeat::new(control),
             own_sockets: OwnSockets::new(own_sockets),
+            backends: Backends::new(take(&mut ebpf, maps::BACKENDS, PerCpuHashMap::try_from)?),
             events: options.events.then(|| Events::new(ring)).transpose().map_err(|source| {
                 KernelError::System { action: "watch the kernel's event ring", source }
             })?,
@@ -277,6 +283,31 @@ impl Interceptor {
         Ok(counts)
     }
 
+    /// Counts what passes between the backends and sockets made in `own`, the cgroup directory of
+    /// this process, from now on and until this is dropped. Fails where that is the host's root: it
+    /// would run for every connection of the host. To be called before anything connects.
+    pub fn count_backends(&mut self, own: &Path) -> Result<(), KernelError> {
+        self.backends.attach(&mut self.ebpf, own)
+    }
+
+    /// These backends are counted for as well, from 0; those that already were go on.
+    pub fn watch_backends(
+        &mut self,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<(), KernelError> {
+        numbers.into_iter().try_for_each(|number| self.backends.watch(number))
+    }
+
+    /// This backend is not counted for any more; what was counted is gone.
+    pub fn forget_backend(&mut self, number: u32) -> Result<(), KernelError> {
+        self.backends.forget(number)
+    }
+
+    /// What was counted for backend number `number`, summed over the CPUs; `None` where it is not.
+    pub fn backend_counts(&self, number: u32) -> Result<Option<BackendCounts>, KernelError> {
+        self.backends.of(number)
+    }
+
     /// The handle that keeps redirection alive, and pauses it.
     #[must_use]
     pub fn heartbeat(&self) -> Heartbeat {
@@ -299,7 +330,8 @@ impl Interceptor {
     pub fn program_descriptors(&self) -> Vec<(&'static str, i32)> {
         use std::os::fd::AsRawFd as _;
         let mut descriptors = Vec::new();
-        for &name in self.restoring.iter().chain(&self.redirecting) {
+        let counting = self.backends.are_counted().then_some(&programs::SOCK_OPS);
+        for &name in self.restoring.iter().chain(&self.redirecting).chain(counting) {
             if let Some(fd) = self.ebpf.program(name).and_then(|program| program.fd().ok()) {
                 descriptors.push((name, fd.as_fd().as_raw_fd()));
             }
@@ -308,7 +340,7 @@ impl Interceptor {
     }
 }
 
-fn is_absent(error: &MapError) -> bool {
+pub(super) fn is_absent(error: &MapError) -> bool {
     match error {
         MapError::KeyNotFound => true,
         MapError::SyscallError(error) => error.io_error.raw_os_error() == Some(libc::ENOENT),

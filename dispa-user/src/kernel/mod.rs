@@ -4,6 +4,7 @@
 //! destinations are intercepted is told to it.
 
 mod address;
+mod backends;
 mod cgroup;
 mod clock;
 mod error;

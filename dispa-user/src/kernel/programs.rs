@@ -3,8 +3,13 @@
 use std::{collections::HashMap, fs, io, os::fd::AsRawFd, path::Path};
 
 /// `enum bpf_attach_type` (include/uapi/linux/bpf.h) of the hooks we use, with their names.
-const HOOKS: [(u32, &str); 4] =
-    [(10, "connect4"), (11, "connect6"), (29, "getpeername4"), (30, "getpeername6")];
+const HOOKS: [(u32, &str); 5] = [
+    (3, "sock_ops"),
+    (10, "connect4"),
+    (11, "connect6"),
+    (29, "getpeername4"),
+    (30, "getpeername6"),
+];
 
 /// `BPF_PROG_QUERY` of `enum bpf_cmd`.
 const BPF_PROG_QUERY: libc::c_long = 16;

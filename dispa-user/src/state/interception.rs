@@ -7,20 +7,20 @@ use std::{
     os::fd::BorrowedFd,
     path::Path,
     sync::{
-        Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use dispa_common::{FREE_SLOT_COUNT, slot_to_v4};
+use dispa_common::{BackendCounts, FREE_SLOT_COUNT, slot_to_v4};
 
 use crate::{
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
     kernel::{
-        Assigned, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts, OwnSockets,
-        SlotLease, SlotTable,
+        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts,
+        OwnSockets, SlotLease, SlotTable,
     },
     life::Rarely,
     types::HostName,
@@ -60,6 +60,8 @@ pub struct Interception {
     slots: RwLock<SlotTable>,
     kernel: Mutex<Interceptor>,
     left_alone: Mutex<HashMap<SocketAddr, Instant>>,
+    /// Why the kernel does not count for the backends, if it was asked to and does not.
+    not_counted: OnceLock<String>,
     not_learned: AtomicU64,
     look: Rarely,
     warn_full: Rarely,
@@ -111,6 +113,7 @@ impl Interception {
             slots: RwLock::default(),
             kernel: Mutex::new(kernel),
             left_alone: Mutex::default(),
+            not_counted: OnceLock::new(),
             not_learned: AtomicU64::new(0),
             look: Rarely::new(LOOK_EVERY),
             warn_full: Rarely::new(WARN_EVERY),
@@ -123,6 +126,46 @@ impl Interception {
     /// Starts redirecting connections made in the cgroup directory.
     pub fn attach(&self, cgroup: &Path) -> Result<(), KernelError> {
         self.kernel().attach(cgroup)
+    }
+
+    /// Has the kernel count what passes between this process and these backends. Nothing depends on it:
+    /// where it cannot, that is logged, and all goes on without.
+    pub fn count_backends(&self, numbers: impl IntoIterator<Item = u32>) {
+        let own = Cgroup2::find().and_then(|mount| mount.own()).map_err(|error| error.to_string());
+        let counted = own.and_then(|own| {
+            let mut kernel = self.kernel();
+            let counted = kernel.count_backends(&own).and_then(|()| kernel.watch_backends(numbers));
+            counted.map_err(|error| error.to_string())
+        });
+        if let Err(reason) = counted {
+            tracing::warn!(reason, "the kernel does not count for the targets");
+            // A second reason is no news.
+            let _ = self.not_counted.set(reason);
+        }
+    }
+
+    /// Has the kernel count for these backends as well, from 0; those it counts for already go on.
+    pub fn watch_backends(
+        &self,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> Result<(), KernelError> {
+        self.kernel().watch_backends(numbers)
+    }
+
+    /// The kernel's counts for this backend end, and are gone.
+    pub fn forget_backend(&self, number: u32) -> Result<(), KernelError> {
+        self.kernel().forget_backend(number)
+    }
+
+    /// What the kernel counted for backend number `number`; `None` where it does not count for it.
+    pub fn backend_counts(&self, number: u32) -> Result<Option<BackendCounts>, KernelError> {
+        self.kernel().backend_counts(number)
+    }
+
+    /// Why the kernel does not count for the backends; `None` where it does.
+    #[must_use]
+    pub fn why_not_counted(&self) -> Option<&str> {
+        self.not_counted.get().map(String::as_str)
     }
 
     /// Stops redirecting: at once by the pause flag, then for good.

@@ -14,7 +14,8 @@ use anyhow::Result;
 use clap::Args;
 use dispa_lab::Lab;
 
-pub(crate) use probe::{Ends, probe};
+pub(crate) use kernel_time::account;
+pub(crate) use probe::{Ends, pin, probe};
 use report::Report;
 use rig::{Case, Rig};
 

@@ -1,6 +1,7 @@
 //! Measures what dispa costs. Every figure is a difference or a ratio to another one of the same
 //! run, taken in turns, with medians: the machines this runs on are noisy.
 
+mod backends;
 mod connect;
 mod http;
 mod matcher;
@@ -18,6 +19,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What the kernel's counts for the backends cost.
+    Backends(backends::Size),
     /// What a connection costs the program that makes it.
     Connect(connect::Size),
     /// What an exchange costs a proxy: dispa beside nginx and `HAProxy`.
@@ -27,13 +30,18 @@ enum Command {
     /// The measuring side of `connect`, in a process of its own.
     #[command(name = "__probe", hide = true)]
     Probe(connect::Ends),
+    /// The measuring side of `backends`, in a cgroup of its own.
+    #[command(name = "__backends", hide = true)]
+    MeasureBackends(backends::Size),
 }
 
 fn main() -> Result<()> {
     match Args::parse().command {
+        Command::Backends(size) => backends::run(size),
         Command::Connect(size) => connect::run(&size),
         Command::Http(size) => http::run(&size),
         Command::Match(size) => matcher::run(size),
         Command::Probe(ends) => connect::probe(&ends),
+        Command::MeasureBackends(size) => backends::measure(size),
     }
 }

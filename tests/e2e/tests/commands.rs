@@ -21,8 +21,10 @@ fn exec_command(site: &Site<'_>, command: &[&str]) -> Result<Command> {
     Ok(dispa)
 }
 
+/// Runs `dispa doctor` in a cgroup of its own.
 fn doctor(config: &Path) -> Result<Finished> {
-    run(Command::new(Dispa::binary()?).arg("doctor").arg("-c").arg(config), SOON)
+    let cgroup = Cgroup::new()?;
+    run(cgroup.command(Dispa::binary()?).arg("doctor").arg("-c").arg(config), SOON)
 }
 
 #[test]
@@ -96,11 +98,37 @@ fn doctor_tells_what_it_looked_at_line_by_line() -> Result<()> {
         assert!(report.lines().all(|line| line.starts_with("ok ")), "{report}");
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         let mount = Cgroup::root()?.display().to_string();
-        let facts =
-            [release.trim(), &mount, "BTF", "CAP_BPF", "IPv4", "IPv6", "3 of 3 exact names"];
+        let facts = [
+            release.trim(),
+            &mount,
+            "BTF",
+            "CAP_BPF",
+            "target counts",
+            "IPv4",
+            "IPv6",
+            "3 of 3 exact names",
+        ];
         for fact in facts {
             assert!(report.contains(fact), "{fact:?} is not in {report}");
         }
+        Ok(())
+    })
+}
+
+/// Nothing is attached there; it only looks.
+#[test]
+fn doctor_notes_that_in_the_root_cgroup_the_kernel_does_not_count() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config = Dispa::write(lab, &Site::config(), site.cgroup.path())?;
+        let enter = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", enter]).arg(Cgroup::root()?).arg(Dispa::binary()?);
+        let report = run(command.arg("doctor").arg("-c").arg(config), SOON)?.success()?;
+        let others: Vec<_> = report.lines().filter(|line| !line.starts_with("ok ")).collect();
+        let [note] = others[..] else { anyhow::bail!("{report}") };
+        assert!(note.starts_with("note  target counts"), "{note}");
+        assert!(note.contains("a cgroup of its own"), "{note}");
         Ok(())
     })
 }

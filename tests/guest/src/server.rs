@@ -26,6 +26,11 @@ pub(crate) fn start(name: &'static str, address: SocketAddr) -> Result<()> {
 fn answer(name: &str, mut stream: &TcpStream) -> io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     while lines.next().transpose()?.is_some_and(|line| !line.is_empty()) {}
+    stream.write_all(response(name).as_bytes())
+}
+
+/// All that it answers.
+pub(crate) fn response(name: &str) -> String {
     let length = name.len();
-    write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{name}")
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{name}")
 }

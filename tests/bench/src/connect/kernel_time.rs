@@ -52,14 +52,16 @@ fn read(rig: &Rig) -> Result<Vec<Account>> {
         .program_descriptors()
         .into_iter()
         .map(|(program, descriptor)| {
-            let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
-            Ok(Account {
-                program,
-                ns: field(&info, "run_time_ns:")?,
-                runs: field(&info, "run_cnt:")?,
-            })
+            let (ns, runs) = account(descriptor)?;
+            Ok(Account { program, ns, runs })
         })
         .collect()
+}
+
+/// The run time so far, in ns, and the runs of the program with this descriptor.
+pub(crate) fn account(descriptor: i32) -> Result<(u64, u64)> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"))?;
+    Ok((field(&info, "run_time_ns:")?, field(&info, "run_cnt:")?))
 }
 
 fn field(info: &str, name: &str) -> Result<u64> {

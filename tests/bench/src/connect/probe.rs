@@ -55,7 +55,8 @@ pub(crate) fn probe(ends: &Ends) -> Result<()> {
     Ok(())
 }
 
-fn pin() -> Result<()> {
+/// To the core that all measuring is done on.
+pub(crate) fn pin() -> Result<()> {
     let mut cores = CpuSet::new();
     cores.set(CORE)?;
     sched_setaffinity(Pid::from_raw(0), &cores).context("cannot pin to a core")

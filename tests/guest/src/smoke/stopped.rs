@@ -14,6 +14,7 @@ use crate::{
     client::{self, Route},
     daemon::{self, Daemon},
     report::Report,
+    server,
     wait::until,
     world,
 };
@@ -122,6 +123,19 @@ fn counters(log: &[String]) -> Result<()> {
     }
     // Once frozen, and until the first stamp after it.
     ensure!(count(last, "stale_heartbeat") >= Some(1), "no stale_heartbeat in {last:?}");
+    backend_counts(log)
+}
+
+/// The backend answers always the same and closes first: what came in is so many answers, to the byte.
+fn backend_counts(log: &[String]) -> Result<()> {
+    let line = log.iter().find(|line| line.contains(" backend ")).context("no backend's counts")?;
+    let told = |name| count(line, name).with_context(|| format!("no {name} in {line:?}"));
+    let by_backend = |line: &&String| line.contains(r#" target="backend" status=200"#);
+    let answered = log.iter().filter(by_backend).count();
+    let answer = server::response(world::BACKEND).len();
+    ensure!(told("bytes_in")? == u64::try_from(answered * answer)?, "{answered} times in {line:?}");
+    ensure!(told("opened")? == told("closed")? && told("failed")? == 0, "{line:?}");
+    ensure!(told("opened")? >= u64::try_from(answered)?, "{answered} times in {line:?}");
     Ok(())
 }
 
