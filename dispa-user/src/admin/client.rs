@@ -10,11 +10,12 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    Explanation, Subject,
-    serve::{EXPLAIN, LIMIT, Refusal},
+    Explanation, Status, Subject,
+    serve::{EXPLAIN, LIMIT, Refusal, STATUS},
 };
 
 /// More than any explanation: 50 addresses, each with a thousand owners.
@@ -59,18 +60,28 @@ pub enum AskError {
 
 /// Asks the daemon at `socket` to explain.
 pub async fn ask(socket: &Path, subject: &Subject) -> Result<Explanation, AskError> {
-    match timeout(LIMIT, exchange(socket, subject)).await {
-        Ok(explanation) => explanation,
+    // Every character of a subject may stand in a query as it is.
+    fetch(socket, &format!("{EXPLAIN}?of={subject}")).await
+}
+
+/// Asks the daemon at `socket` how its pools are.
+pub async fn status(socket: &Path) -> Result<Status, AskError> {
+    fetch(socket, STATUS).await
+}
+
+async fn fetch<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T, AskError> {
+    match timeout(LIMIT, exchange(socket, target)).await {
+        Ok(answer) => answer,
         Err(_) => Err(AskError::Silent { path: socket.to_owned() }),
     }
 }
 
-async fn exchange(socket: &Path, subject: &Subject) -> Result<Explanation, AskError> {
+async fn exchange<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T, AskError> {
     let foreign = |reason: String| AskError::Foreign { path: socket.to_owned(), reason };
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| AskError::Unreachable { path: socket.to_owned(), source })?;
-    let (status, text) = converse(stream, subject).await.map_err(foreign)?;
+    let (status, text) = converse(stream, target).await.map_err(foreign)?;
     if status == StatusCode::OK {
         return serde_json::from_slice(&text).map_err(|error| foreign(error.to_string()));
     }
@@ -83,11 +94,10 @@ async fn exchange(socket: &Path, subject: &Subject) -> Result<Explanation, AskEr
 }
 
 /// Sends the question; the answer's status and body, or what is wrong with it.
-async fn converse(stream: UnixStream, subject: &Subject) -> Result<(StatusCode, Bytes), String> {
+async fn converse(stream: UnixStream, target: &str) -> Result<(StatusCode, Bytes), String> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    // Every character of a subject may stand in a query as it is.
-    let request = Request::get(format!("{EXPLAIN}?of={subject}"))
+    let request = Request::get(target)
         .header(header::HOST, "dispa")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    Explanation, Facts, Setup, Subject, explain,
+    Explanation, Facts, Setup, Status, Subject, explain,
     guard::Guard,
     socket_file::{SocketError, SocketFile},
 };
@@ -31,6 +31,9 @@ use crate::{config::Config, state::State};
 
 /// The path that explains.
 pub(super) const EXPLAIN: &str = "/v1/explain";
+
+/// The path that tells how the pools are.
+pub(super) const STATUS: &str = "/v1/status";
 
 /// Connections served at once; more wait to be accepted.
 const MOST_CONNECTIONS: usize = 32;
@@ -79,7 +82,7 @@ impl Socket {
                 Some(socket)
             }
             Err(error) => {
-                tracing::warn!(%error, "no admin socket: `dispa explain` sees the file alone");
+                tracing::warn!(%error, "no admin socket: `dispa explain` sees the file alone, `dispa status` nothing");
                 None
             }
         }
@@ -152,8 +155,10 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
 
 impl Desk {
     fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
-        if request.uri().path() != EXPLAIN {
-            return refusal(StatusCode::NOT_FOUND, &format!("there is only {EXPLAIN}?of=..."));
+        let path = request.uri().path();
+        if ![EXPLAIN, STATUS].contains(&path) {
+            let there_is = format!("there is only {EXPLAIN}?of=... and {STATUS}");
+            return refusal(StatusCode::NOT_FOUND, &there_is);
         }
         if request.method() != Method::GET {
             let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET");
@@ -162,6 +167,9 @@ impl Desk {
         }
         if !request.body().is_end_stream() {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, "a question has no body");
+        }
+        if path == STATUS {
+            return json(StatusCode::OK, &Status::of(&self.state));
         }
         let Some(text) = asked(request.uri().query().unwrap_or_default()) else {
             return refusal(StatusCode::BAD_REQUEST, "the query must be of=NAME, IP or URL");

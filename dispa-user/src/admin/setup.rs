@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::explanation::{Backend, Pool};
 use crate::{
-    config::{self, CgroupChoice, Config, Intercept, Scheme, Target},
+    config::{self, CgroupChoice, Config, Intercept, Scheme, Target, TargetAuthority},
     rules::{Rule, Rules},
 };
 
@@ -92,15 +92,20 @@ impl Setup {
     }
 }
 
+/// Where a target is, as people write it.
+pub(super) fn url_of(scheme: Scheme, authority: &TargetAuthority) -> String {
+    let scheme = match scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme}://{authority}")
+}
+
 impl Backend {
     fn of(target: &Target) -> Self {
-        let scheme = match target.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
         Self {
             name: target.name.to_string(),
-            url: format!("{scheme}://{}", target.authority),
+            url: url_of(target.scheme, &target.authority),
             weight: target.weight,
         }
     }

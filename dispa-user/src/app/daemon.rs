@@ -171,7 +171,7 @@ impl Daemon {
 /// Before anything connects, so that nothing is missed.
 fn count_backends(state: &State) {
     if let Some(interception) = &state.interception {
-        interception.count_backends(state.pool.backends().iter().map(|backend| backend.number));
+        interception.count_backends(state.backends.all().iter().map(|backend| backend.number));
     }
 }
 
@@ -184,7 +184,7 @@ async fn last_closes(state: &State) {
         counts.is_some_and(|counts| counts.closed < counts.opened)
     };
     let end = Instant::now() + LAST_CLOSES;
-    while Instant::now() < end && state.pool.backends().iter().any(is_open) {
+    while Instant::now() < end && state.backends.all().iter().any(|it| is_open(it)) {
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -278,7 +278,7 @@ fn start_workers(
 /// What the kernel counted for each backend, if it did.
 fn report_backends(state: &State) {
     let Some(interception) = &state.interception else { return };
-    for backend in state.pool.backends() {
+    for backend in state.backends.all() {
         match interception.backend_counts(backend.number) {
             Ok(Some(counts)) => tracing::info!(
                 target: "dispa::backend",

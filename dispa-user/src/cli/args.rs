@@ -66,6 +66,16 @@ pub(super) enum Command {
         #[arg(long)]
         file_only: bool,
     },
+    /// Tell how the running daemon's targets are: health, load, answers, bytes.
+    ///
+    /// The daemon is asked by the socket that the configuration names. Exit code 69: none answers.
+    #[command(after_help = "Example: dispa status -c /etc/dispa/dispa.toml\n         \
+                            dispa status --json | jq '.pools[].targets[].state'")]
+    Status {
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check that this host has what interception needs, and say how to mend what is missing.
     #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
     Doctor,

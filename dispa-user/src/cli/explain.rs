@@ -1,11 +1,8 @@
 //! `dispa explain`: what would happen to a connection, asked of the daemon, else read off the file.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
-use super::{CliError, runtime};
+use super::{CliError, runtime, write_answer};
 use crate::{
     admin::{Explanation, Setup, Subject, ask, explain},
     config::Config,
@@ -25,17 +22,7 @@ pub(super) fn run(question: &Question<'_>, config: &Config, file: &Path) -> Resu
         Some(explanation) => explanation,
         None => explain(question.subject, &Setup::of(config), None),
     };
-    let text = if question.json {
-        let text = serde_json::to_string_pretty(&explanation);
-        text.map_err(io::Error::from).map_err(CliError::Output)? + "\n"
-    } else {
-        explanation.to_string()
-    };
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(CliError::Output),
-    }
+    write_answer(&explanation, question.json)
 }
 
 fn ask_daemon(

@@ -3,20 +3,30 @@
 mod args;
 mod doctor;
 mod explain;
+mod status;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{
+    ffi::OsString,
+    fmt,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 
 use crate::{
-    admin::{Subject, SubjectError},
+    admin::{AskError, Subject, SubjectError},
     app::{self, Log, Plan, StartError},
     config::{Config, ConfigError, Overrides},
 };
 use args::{Args, Command};
+use serde::Serialize;
 
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
+
+/// No daemon answers, `EX_UNAVAILABLE`.
+const UNAVAILABLE: u8 = 69;
 
 /// A fault of dispa itself, `EX_SOFTWARE`.
 const BUG: u8 = 70;
@@ -30,10 +40,14 @@ enum CliError {
     Start(#[from] StartError),
     #[error(transparent)]
     Usage(#[from] SubjectError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("`admin.socket` is \"\": no daemon can be asked; name a socket")]
+    NoSocket,
     #[error("cannot start the runtime: {0}")]
-    Runtime(#[from] std::io::Error),
+    Runtime(#[from] io::Error),
     #[error("cannot write the answer: {0}")]
-    Output(std::io::Error),
+    Output(io::Error),
 }
 
 /// Runs what the command line asks for.
@@ -66,6 +80,10 @@ fn run(args: &Args) -> Result<u8, CliError> {
             let subject = &Subject::parse(subject)?;
             let question = explain::Question { subject, file_only: *file_only, json: *json };
             explain::run(&question, &load(args)?, &args.config)?;
+            Ok(0)
+        }
+        Some(Command::Status { json }) => {
+            status::run(&load(args)?, *json)?;
             Ok(0)
         }
         Some(Command::Doctor) => Ok(doctor::run(&args.config)),
@@ -103,14 +121,30 @@ fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Log {
 }
 
 /// The main thread's runtime: signals, names, the kernel's events. Traffic has the workers'.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Writes `answer` to standard output, for people or for machines.
+fn write_answer<T: fmt::Display + Serialize>(answer: &T, json: bool) -> Result<(), CliError> {
+    let text = if json {
+        let text = serde_json::to_string_pretty(answer);
+        text.map_err(io::Error::from).map_err(CliError::Output)? + "\n"
+    } else {
+        answer.to_string()
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(CliError::Output),
+    }
 }
 
 impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 1,
+            Self::Config(_) | Self::NoSocket => 1,
+            Self::Ask(_) => UNAVAILABLE,
             Self::Start(error) => error.exit_code(),
             Self::Usage(_) => USAGE,
             Self::Runtime(_) | Self::Output(_) => 71,

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use interception::{Interception, LearnError, Report};
@@ -39,6 +39,8 @@ pub struct State {
     pub keep_alive_timeout: Duration,
     /// What becomes of what no backend can answer, at the transparent door.
     pub on_no_backend: OnNoBackend,
+    /// When all this began.
+    pub since: Instant,
     /// The kernel side; `None` where interception is off.
     pub interception: Option<Interception>,
     tls_passed: AtomicU64,
@@ -57,6 +59,7 @@ impl State {
             workers: config.server.workers.get(),
             request_timeout: config.server.request_timeout,
             keep_alive_timeout: config.server.keep_alive_timeout,
+            since: Instant::now(),
             on_no_backend: config.intercept.on_no_backend,
             interception,
             tls_passed: AtomicU64::new(0),

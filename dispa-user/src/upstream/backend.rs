@@ -4,7 +4,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
-use super::health::Health;
+use super::{
+    health::Health,
+    tally::{Tally, Totals},
+};
 use crate::{
     balance::{Load, Member, key_of},
     config::{HostField, Protocol, Scheme, Target, TargetAuthority, UpstreamConnections},
@@ -45,6 +48,7 @@ pub struct Backend {
     /// These outlast a change of the configuration.
     pub(super) health: Arc<Health>,
     pub(super) load: Arc<Load>,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl Backend {
@@ -77,7 +81,26 @@ impl Backend {
             identity: identity(target),
             health: previous.map(|it| Arc::clone(&it.health)).unwrap_or_default(),
             load: previous.map(|it| Arc::clone(&it.load)).unwrap_or_default(),
+            tally: previous.map(|it| Arc::clone(&it.tally)).unwrap_or_default(),
         }
+    }
+
+    /// Exchanges under way.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        self.load.outstanding()
+    }
+
+    /// How long its answers take at their slowest of late; `None` before the first.
+    #[must_use]
+    pub fn latency(&self) -> Option<Duration> {
+        self.load.latency()
+    }
+
+    /// What was counted since it was first configured.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.tally.totals()
     }
 
     pub(super) fn member(&self) -> Member {

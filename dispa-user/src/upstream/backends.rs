@@ -103,6 +103,7 @@ impl Backends {
     /// if another one of its kind is fit in each of its pools, and half of them stay.
     pub fn exchanged(&self, backend: &Backend, took: Duration, worth: Worth) {
         let now = self.since.elapsed();
+        backend.tally.exchange(worth);
         backend.load.observe(took, worth == Worth::Good, now);
         let failed_again = backend.health.exchanged(worth, now, &self.thresholds);
         if worth == Worth::Good {

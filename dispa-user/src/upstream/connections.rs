@@ -274,13 +274,17 @@ impl Connections {
 
     /// Connects to `backend`, to one after the other of its addresses.
     pub async fn dial_backend(&self, backend: &Backend) -> Result<TcpStream, UpstreamError> {
+        let dial = |address| async move {
+            let stream = self.dial(address, backend.number).await;
+            backend.tally.connection(stream.is_ok());
+            stream
+        };
         if let Some(ip) = backend.address {
-            let address = SocketAddr::new(ip, backend.port);
-            return Ok(self.dial(address, backend.number).await?);
+            return Ok(dial(SocketAddr::new(ip, backend.port)).await?);
         }
         let mut last = None;
         for address in resolve(&backend.host, backend.port).await? {
-            match self.dial(address, backend.number).await {
+            match dial(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }

@@ -22,6 +22,7 @@ mod retry_budget;
 mod sending;
 mod stall;
 mod sticky;
+mod tally;
 mod tunnel;
 
 pub use crate::balance::Lease;
@@ -37,4 +38,5 @@ pub use response_body::{ResponseBody, ResponseBodyError};
 pub use retry_budget::RetryBudget;
 pub use sending::{Outgoing, Sending, absolute_form, rename};
 pub use sticky::cookie;
+pub use tally::Totals;
 pub use tunnel::{Duplex, Tunnel};

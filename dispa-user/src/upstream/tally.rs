@@ -1,0 +1,57 @@
+//! What dispa itself counts for a backend.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Worth;
+
+/// Counts since the backend was first configured. Shared by all threads.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    good: AtomicU64,
+    errors: AtomicU64,
+    failures: AtomicU64,
+    opened: AtomicU64,
+    unopened: AtomicU64,
+}
+
+/// A [`Tally`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Exchanges that were answered well.
+    pub good: u64,
+    /// Exchanges that were answered with an error of the server's (5xx).
+    pub errors: u64,
+    /// Exchanges that failed by its fault, 502 to 504 included.
+    pub failures: u64,
+    /// Connections that were made.
+    pub opened: u64,
+    /// Connections that could not be made.
+    pub unopened: u64,
+}
+
+impl Tally {
+    pub(super) fn exchange(&self, worth: Worth) {
+        let count = match worth {
+            Worth::Good => &self.good,
+            Worth::Error => &self.errors,
+            Worth::Failure => &self.failures,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connection(&self, made: bool) {
+        let count = if made { &self.opened } else { &self.unopened };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Totals {
+            good: of(&self.good),
+            errors: of(&self.errors),
+            failures: of(&self.failures),
+            opened: of(&self.opened),
+            unopened: of(&self.unopened),
+        }
+    }
+}
