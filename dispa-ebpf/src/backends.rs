@@ -220,10 +220,7 @@ fn account(
         let bytes_in = bytes_in(ctx, &had).max(had.bytes_in);
         add(&raw mut (*counts).bytes_out, bytes_out - had.bytes_out);
         add(&raw mut (*counts).bytes_in, bytes_in - had.bytes_in);
-        add(
-            &raw mut (*counts).retransmits,
-            u64::from(retransmits.wrapping_sub(had.retransmits)),
-        );
+        add(&raw mut (*counts).retransmits, u64::from(retransmits.wrapping_sub(had.retransmits)));
         if rtt_us != 0 {
             let rtt = BackendCounts::rtt_at(now_ns, rtt_us);
             ptr::write_volatile(&raw mut (*counts).rtt, rtt);
@@ -296,12 +293,21 @@ fn socket(ctx: &SockOpsContext) -> Option<*mut bpf_sock> {
 
 /// The socket's value in `map`, set to `initial` where there is none yet and `initial` is not null.
 #[inline(always)]
-fn storage<T>(map: &'static SkStorage<T>, socket: *mut bpf_sock, initial: *mut T) -> Option<*mut T> {
+fn storage<T>(
+    map: &'static SkStorage<T>,
+    socket: *mut bpf_sock,
+    initial: *mut T,
+) -> Option<*mut T> {
     let flags = if initial.is_null() { 0 } else { u64::from(BPF_SK_STORAGE_GET_F_CREATE) };
     // aya's own look-up takes the context of other programs only.
     // SAFETY: the map is one of socket storage, the socket is the context's.
     let value = unsafe {
-        bpf_sk_storage_get(ptr::from_ref(map).cast_mut().cast(), socket.cast(), initial.cast(), flags)
+        bpf_sk_storage_get(
+            ptr::from_ref(map).cast_mut().cast(),
+            socket.cast(),
+            initial.cast(),
+            flags,
+        )
     };
     (!value.is_null()).then_some(value.cast())
 }

@@ -9,9 +9,9 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
 };
 use dispa_common::{
-    BACKEND_COUNT, BackendCounts, COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4, Destination6,
-    EVENT_RING_BYTES, Event, FREE_SLOT_COUNT, Origin, OwnSocket, PORT_WORDS, SLOT_COUNT,
-    SlotPrefix6,
+    BACKEND_COUNT, BackendCounts, COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4,
+    Destination6, EVENT_RING_BYTES, Event, FREE_SLOT_COUNT, Origin, OwnSocket, PORT_WORDS,
+    SLOT_COUNT, SlotPrefix6,
 };
 
 const _: () = assert!(size_of::<Control>() == 16 && align_of::<Control>() == 8);

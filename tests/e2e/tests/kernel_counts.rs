@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::Site;
-use dispa_lab::{Config, Dispa, Lab, Record, Stopped, TcpServer, run, until};
+use dispa_lab::{
+    Cgroup, Config, Dispa, Lab, Line, Process, Record, Stopped, TcpServer, run, until,
+};
+use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -225,6 +228,35 @@ fn a_connection_that_is_refused_has_failed() -> Result<()> {
             assert_eq!(nobody.count(field), Some(0), "{nobody:?}");
         }
         assert_eq!(record(&stopped, "1")?.count("failed"), Some(0));
+        Ok(())
+    })
+}
+
+/// There the program would run for every connection of the host.
+#[test]
+fn in_the_root_cgroup_nothing_is_counted_and_all_goes_on() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let (_server, _) = backend(1)?;
+        let config = Config::new(&[Site::DOOR]).target("1", address(1));
+        let file = Dispa::write(lab, &config, site.cgroup.path())?;
+        let enter = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", enter]).arg(Cgroup::root()?).arg(Dispa::binary()?).arg("-c").arg(file);
+        let dispa = Process::start(&mut command)?;
+        let says = |line: &Line, message| {
+            Record::parse(&line.text).is_some_and(|record| record.message() == message)
+        };
+        dispa.wait_for_line(SOON, |line| says(line, "ready"))?;
+        Client::new()?.exchange("1", 0)?;
+        dispa.signal(Signal::SIGTERM)?;
+        let ended = dispa.finish(SOON)?;
+        ended.success()?;
+        let log: Vec<_> = ended.stderr().lines().filter_map(Record::parse).collect();
+        let warned = "the kernel does not count for the targets";
+        let warning = log.iter().find(|it| it.message() == warned).context("no warning")?;
+        ensure!(warning.text("reason").contains("a cgroup of its own"), "{warning:?}");
+        ensure!(log.iter().all(|it| it.message() != "backend"), "{log:?}");
         Ok(())
     })
 }
