@@ -109,7 +109,9 @@ async fn elsewhere<'p>(
             let like = it.scheme == route.first.scheme && it.protocol == route.first.protocol;
             like && !tried.contains(&it.number)
         };
-        let Some((backend, lease)) = route.pool.pick(route.wanted, is_next) else { break };
+        let has_room = |it: &Backend| connections.has_room(it);
+        let picked = route.pool.pick(route.wanted, is_next, has_room);
+        let Some((backend, lease)) = picked else { break };
         record.backend(backend, lease);
         if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
             sending.rename(host);

@@ -70,10 +70,12 @@ async fn reach_backend(
     let backends = &worker.state.backends;
     let pool = backends.pool(rule.pool).ok_or(Outcome::NoBackend)?;
     let wanted = pick::for_connection(pool, arrival.client.ip());
+    // It has a connection to itself, of all that there may be.
+    let has_room = |it: &Backend| it.has_room(1);
     let mut tried = Vec::new();
     loop {
         let is_next = |it: &Backend| it.scheme == Scheme::Https && !tried.contains(&it.number);
-        let Some((backend, lease)) = pool.pick(wanted, is_next) else {
+        let Some((backend, lease)) = pool.pick(wanted, is_next, has_room) else {
             let nobody = tried.is_empty();
             return Err(if nobody { Outcome::NoBackend } else { Outcome::BackendUnreachable });
         };

@@ -7,7 +7,7 @@ use http::Request;
 use crate::{
     balance::key_of,
     config::{HashKey, Scheme},
-    upstream::{Backend, BackendPool, Lease, Wanted, cookie},
+    upstream::{Backend, BackendPool, Connections, Lease, Wanted, cookie},
 };
 
 /// The next fit backend for a request of this client, counted as busy while the lease lives; `None`
@@ -16,13 +16,19 @@ pub(super) fn for_request<'p, B>(
     pool: &'p BackendPool,
     client: IpAddr,
     request: &Request<B>,
+    connections: &Connections,
 ) -> (Wanted, Option<(&'p Arc<Backend>, Lease)>) {
     let key = match pool.key() {
         None => fastrand::u64(..),
         Some(key) => key_of_request(key, request).unwrap_or_else(|| key_of_client(client)),
     };
     let wanted = Wanted { key, wish: pool.wish(request.headers()) };
-    (wanted, pool.pick(wanted, |backend| backend.scheme == Scheme::Http))
+    let picked = pool.pick(
+        wanted,
+        |backend| backend.scheme == Scheme::Http,
+        |backend| connections.has_room(backend),
+    );
+    (wanted, picked)
 }
 
 /// For whom a connection is that nobody reads: all that can be told is the client's address.

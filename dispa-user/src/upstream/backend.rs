@@ -112,14 +112,16 @@ impl Backend {
         self.health.is_up() && !self.health.is_ejected(now)
     }
 
-    /// Whether one more exchange need not wait for a connection. Over HTTP/2 many share one.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether there are less exchanges under way than one of so many workers may have connections.
+    #[must_use]
+    pub fn has_room(&self, workers: usize) -> bool {
         let outstanding = usize::try_from(self.load.outstanding()).unwrap_or(usize::MAX);
-        self.speaks_http2() || outstanding < self.max_connections
+        outstanding < self.share(workers)
     }
 
-    fn speaks_http2(&self) -> bool {
-        self.scheme == Scheme::Http && self.protocol == Protocol::Http2
+    /// How many connections one of so many workers may have.
+    pub(super) fn share(&self, workers: usize) -> usize {
+        self.max_connections.div_ceil(workers.max(1))
     }
 }
 

@@ -114,12 +114,13 @@ impl BackendPool {
     }
 
     /// The next fit backend that `suits`, busy while the lease lives; `None` where there is none. One
-    /// that is coming back is spared, one that is full or a backup is used if there is no other.
+    /// that is coming back is spared, one that has no room or is a backup is used if there is no other.
     #[must_use]
     pub fn pick(
         &self,
         wanted: Wanted,
         suits: impl Fn(&Backend) -> bool,
+        has_room: impl Fn(&Backend) -> bool,
     ) -> Option<(&Arc<Backend>, Lease)> {
         let now = self.since.elapsed();
         let is_fit = |it: &Backend| suits(it) && it.is_fit(now);
@@ -132,9 +133,9 @@ impl BackendPool {
             self.members.get(self.balancer.pick(wanted.key, now, is_usable)?)
         };
         let backend = wish
-            .or_else(|| next(&|it| !it.backup && it.has_room() && !spares(it)))
-            .or_else(|| next(&|it| !it.backup && it.has_room()))
-            .or_else(|| next(&|it| it.backup && it.has_room()))
+            .or_else(|| next(&|it| !it.backup && has_room(it) && !spares(it)))
+            .or_else(|| next(&|it| !it.backup && has_room(it)))
+            .or_else(|| next(&|it| it.backup && has_room(it)))
             // A request can wait for a connection; one that is handed on as it is cannot.
             .or_else(|| next(&|it| it.scheme == Scheme::Http))?;
         Some((backend, Lease::new(&backend.load)))

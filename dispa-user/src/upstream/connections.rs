@@ -136,7 +136,7 @@ impl Connections {
         backend: &Backend,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let most = backend.max_connections.div_ceil(self.workers);
+        let most = backend.share(self.workers);
         let mut again = true;
         loop {
             let connection = match self.pool.try_connection(backend.number, most) {
@@ -199,7 +199,7 @@ impl Connections {
         backend: &Backend,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let most = backend.max_connections.div_ceil(self.workers);
+        let most = backend.share(self.workers);
         let (mut again, mut tries) = (true, 0);
         loop {
             let (mut connection, stream) = match self.pool.stream(backend.number, most).await? {
@@ -252,6 +252,15 @@ impl Connections {
         let response = connection.exchange(sending.take(false)).await;
         let response = response.map_err(TrySendError::into_error)?;
         Ok(response.map(|body| ResponseBody::alone(body, None, self.http.body_timeout)))
+    }
+
+    /// Whether a request to `backend` need not wait for a connection. Over HTTP/2 many share one.
+    #[must_use]
+    pub fn has_room(&self, backend: &Backend) -> bool {
+        let is_shared = backend.protocol == Protocol::Http2;
+        is_shared
+            || backend.has_room(self.workers)
+            || self.pool.has_room(backend.number, backend.share(self.workers))
     }
 
     /// Takes a connection back that a response was read from.

@@ -260,6 +260,11 @@ impl Pool {
         (self.open.get() < self.limits.total).then(|| self.take_slot(backend))
     }
 
+    /// Whether there is an idle connection to `backend`, or less than `most`.
+    pub(super) fn has_room(&self, backend: u32, most: usize) -> bool {
+        self.with(backend, |connected| !connected.idle.is_empty() || connected.open < most)
+    }
+
     fn limit(&self, backend: u32, most: usize) {
         self.with(backend, |connected| connected.most = most);
     }

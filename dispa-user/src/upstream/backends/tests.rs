@@ -58,7 +58,7 @@ fn probe(backends: &Backends, name: &str, success: bool) {
 }
 
 fn pick(pool: &BackendPool, wanted: Wanted) -> Option<String> {
-    let picked = pool.pick(wanted, |it| it.scheme == Scheme::Http);
+    let picked = pool.pick(wanted, |it| it.scheme == Scheme::Http, |it| it.has_room(1));
     picked.map(|(backend, _)| backend.name.to_string())
 }
 
@@ -182,7 +182,10 @@ fn who_is_full_is_picked_only_where_all_are() {
     assert_eq!(tally(&picks(first(&backends), 10)), HashMap::from([("b", 10)]));
     let _b = busy("b");
     assert_eq!(tally(&picks(first(&backends), 10)), HashMap::from([("a", 5), ("b", 5)]));
-    let secure = || first(&backends).pick(Wanted::default(), |it| it.scheme == Scheme::Https);
+    let secure = || {
+        let is_secure = |it: &Backend| it.scheme == Scheme::Https;
+        first(&backends).pick(Wanted::default(), is_secure, |it| it.has_room(1))
+    };
     assert!(secure().is_some());
     let _s = busy("s");
     assert!(secure().is_none(), "what nobody reads cannot wait");
