@@ -7,12 +7,14 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 mod backend;
+mod client;
 mod counters;
 mod destination;
 mod event;
 mod slot;
 
 pub use backend::{BACKEND_COUNT, BackendCounts};
+pub use client::{CLIENT_COUNT, ClientProcess};
 pub use counters::{COUNTER_COUNT, Counter};
 pub use destination::{Destination4, Destination6, Origin};
 pub use event::Event;
@@ -38,6 +40,8 @@ pub mod maps {
     pub const FREE_SLOTS: &str = "FREE_SLOTS";
     /// Array of `u64`, one bit for each port that is redirected whatever the address.
     pub const CAUGHT_PORTS: &str = "CAUGHT_PORTS";
+    /// LRU hash by the cookie of a redirected connection's socket: [`crate::ClientProcess`].
+    pub const CLIENTS: &str = "CLIENTS";
     /// Per-CPU hash by backend number: [`crate::BackendCounts`]. Entries are made by the daemon alone.
     pub const BACKENDS: &str = "BACKENDS";
 }
@@ -78,6 +82,8 @@ pub mod globals {
     pub const DNS_ON: &str = "DNS_ON";
     /// `u8`: 1 redirects every address on the ports of [`crate::maps::CAUGHT_PORTS`].
     pub const CATCH_ALL: &str = "CATCH_ALL";
+    /// `u8`: 1 remembers in [`crate::maps::CLIENTS`] who connects, 0 removes that code.
+    pub const CLIENTS_ON: &str = "CLIENTS_ON";
     /// `u8`: 1 writes an [`crate::Event`] for each outcome, 0 removes that code.
     pub const EVENTS_ON: &str = "EVENTS_ON";
 }
@@ -141,6 +147,8 @@ mod pod {
     // SAFETY: repr(C), integers only, no implicit padding (the layout tests check sizes).
     unsafe impl aya::Pod for crate::Control {}
     // SAFETY: as above.
+    unsafe impl aya::Pod for crate::ClientProcess {}
+    // SAFETY: as above.
     unsafe impl aya::Pod for crate::OwnSocket {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Destination4 {}
@@ -157,7 +165,8 @@ mod pod {
 #[cfg(test)]
 mod tests {
     use super::{
-        BackendCounts, Control, Destination4, Destination6, Event, Origin, OwnSocket, SlotPrefix6,
+        BackendCounts, ClientProcess, Control, Destination4, Destination6, Event, Origin,
+        OwnSocket, SlotPrefix6,
     };
     use core::mem::{align_of, size_of};
 
@@ -165,6 +174,7 @@ mod tests {
     fn shared_structs_have_the_layout_the_kernel_side_asserts() {
         assert_eq!((size_of::<Control>(), align_of::<Control>()), (16, 8));
         assert_eq!((size_of::<OwnSocket>(), align_of::<OwnSocket>()), (8, 4));
+        assert_eq!((size_of::<ClientProcess>(), align_of::<ClientProcess>()), (16, 8));
         assert_eq!((size_of::<Destination4>(), align_of::<Destination4>()), (8, 4));
         assert_eq!((size_of::<Destination6>(), align_of::<Destination6>()), (20, 4));
         assert_eq!((size_of::<Origin>(), align_of::<Origin>()), (20, 4));

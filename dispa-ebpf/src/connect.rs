@@ -6,6 +6,7 @@ use dispa_common::{Counter, DNS_PORT};
 
 use crate::{
     GO_ON,
+    clients::remember,
     context::{self, is_tcp, is_udp},
     datagram::DATAGRAMS,
     maps,
@@ -17,7 +18,9 @@ const CONNECTIONS: Outcomes = Outcomes { v4: Counter::Redirected4, v6: Counter::
 #[cgroup_sock_addr(connect4)]
 pub fn dispa_connect4(ctx: SockAddrContext) -> i32 {
     if is_tcp(&ctx) {
-        redirect4(&ctx, &CONNECTIONS);
+        if redirect4(&ctx, &CONNECTIONS).is_some() {
+            remember(&ctx);
+        }
     } else if is_dns(&ctx) {
         redirect4(&ctx, &DATAGRAMS);
     }
@@ -27,7 +30,9 @@ pub fn dispa_connect4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect6)]
 pub fn dispa_connect6(ctx: SockAddrContext) -> i32 {
     if is_tcp(&ctx) {
-        redirect6(&ctx, &CONNECTIONS);
+        if redirect6(&ctx, &CONNECTIONS).is_some() {
+            remember(&ctx);
+        }
     } else if is_dns(&ctx) {
         redirect6(&ctx, &DATAGRAMS);
     }

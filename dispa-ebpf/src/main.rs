@@ -11,6 +11,7 @@
 
 mod admit;
 mod backends;
+mod clients;
 mod connect;
 mod context;
 mod datagram;

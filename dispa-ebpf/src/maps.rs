@@ -6,16 +6,17 @@ use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::SkStorage,
     macros::{btf_map, map},
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
 };
 use dispa_common::{
-    BACKEND_COUNT, BackendCounts, COUNTER_COUNT, Control, Counter, DESTINATION_COUNT, Destination4,
-    Destination6, EVENT_RING_BYTES, Event, FREE_SLOT_COUNT, Origin, OwnSocket, PORT_WORDS,
-    SLOT_COUNT, SlotPrefix6,
+    BACKEND_COUNT, BackendCounts, CLIENT_COUNT, COUNTER_COUNT, ClientProcess, Control, Counter,
+    DESTINATION_COUNT, Destination4, Destination6, EVENT_RING_BYTES, Event, FREE_SLOT_COUNT,
+    Origin, OwnSocket, PORT_WORDS, SLOT_COUNT, SlotPrefix6,
 };
 
 const _: () = assert!(size_of::<Control>() == 16 && align_of::<Control>() == 8);
 const _: () = assert!(size_of::<OwnSocket>() == 8);
+const _: () = assert!(size_of::<ClientProcess>() == 16);
 const _: () = assert!(size_of::<Destination4>() == 8);
 const _: () = assert!(size_of::<Destination6>() == 20);
 const _: () = assert!(size_of::<Origin>() == 20);
@@ -52,6 +53,9 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(FREE_SLOT_COUNT, 0);
 static CAUGHT_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 #[map]
+pub static CLIENTS: LruHashMap<u64, ClientProcess> = LruHashMap::with_max_entries(CLIENT_COUNT, 0);
+
+#[map]
 static BACKENDS: PerCpuHashMap<u32, BackendCounts> =
     PerCpuHashMap::with_max_entries(BACKEND_COUNT, BPF_F_NO_PREALLOC);
 
@@ -69,6 +73,8 @@ static DNS_ON: u8 = 0;
 static CATCH_ALL: u8 = 0;
 #[unsafe(no_mangle)]
 static EVENTS_ON: u8 = 0;
+#[unsafe(no_mangle)]
+static CLIENTS_ON: u8 = 0;
 
 /// Reads a global as the daemon set it, not as it stands in this source.
 macro_rules! global {
@@ -101,6 +107,11 @@ pub fn slot_prefix6() -> [u32; 2] {
 #[inline(always)]
 pub fn events_on() -> bool {
     global!(EVENTS_ON) != 0
+}
+
+#[inline(always)]
+pub fn clients_on() -> bool {
+    global!(CLIENTS_ON) != 0
 }
 
 #[inline(always)]

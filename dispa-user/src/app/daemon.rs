@@ -238,7 +238,8 @@ fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, Sta
         Scope::All => intercept.ports.clone(),
     };
     let dns = intercept.dns == Dns::Relay;
-    let kernel = Interceptor::load(&Options { doors, events, dns, caught_ports })?;
+    let clients = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
+    let kernel = Interceptor::load(&Options { doors, events, clients, dns, caught_ports })?;
     let backends = config.backends.iter().filter_map(|target| {
         let TargetAuthority { host, port } = &target.authority;
         Some(SocketAddr::new(host.ip()?, *port))

@@ -162,6 +162,7 @@ fn load() -> Finding {
     let options = Options {
         doors: Doors { port4: 1, door6: None },
         events: false,
+        clients: true,
         dns: true,
         caught_ports: Vec::new(),
     };

@@ -35,6 +35,8 @@ pub enum HashKey {
     Cookie(Arc<str>),
     /// The path, without its query.
     Path,
+    /// The process that made the connection.
+    Process,
 }
 
 /// A cookie that keeps a client with its backend (RFC 6265).
@@ -61,11 +63,14 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StickyBy {
     Cookie,
-    Source,
+    Hash(&'static HashKey),
 }
 
-const STICKY_BY: &[(&str, StickyBy)] =
-    &[("cookie", StickyBy::Cookie), ("source", StickyBy::Source)];
+const STICKY_BY: &[(&str, StickyBy)] = &[
+    ("cookie", StickyBy::Cookie),
+    ("source", StickyBy::Hash(&HashKey::Source)),
+    ("process", StickyBy::Hash(&HashKey::Process)),
+];
 const SAME_SITE: &[(&str, &str)] = &[("strict", "Strict"), ("lax", "Lax"), ("none", "None")];
 
 impl Balancing {
@@ -78,10 +83,19 @@ impl Balancing {
         match (is_sticky, by) {
             (false, _) => Self { algorithm, key, sticky: None },
             (true, StickyBy::Cookie) => Self { algorithm, key, sticky: Some(cookie) },
-            (true, StickyBy::Source) => {
-                Self { algorithm: Algorithm::Sticky, key: HashKey::Source, sticky: None }
+            (true, StickyBy::Hash(key)) => {
+                Self { algorithm: Algorithm::Sticky, key: key.clone(), sticky: None }
             }
         }
+    }
+}
+
+impl Balancing {
+    /// Whether it is to be known which process makes a connection.
+    #[must_use]
+    pub fn goes_by_process(&self) -> bool {
+        let hashes = matches!(self.algorithm, Algorithm::Hash | Algorithm::Sticky);
+        hashes && self.key == HashKey::Process
     }
 }
 
@@ -112,11 +126,12 @@ impl StickyCookie {
     }
 }
 
-/// `source`, `path`, `header:X-User` or `cookie:session`.
+/// `source`, `path`, `process`, `header:X-User` or `cookie:session`.
 fn hash_key(value: &Value<'_>) -> Reading<HashKey> {
     let parse = |text: &str| match text.split_once(':') {
         None if text == "source" => Ok(HashKey::Source),
         None if text == "path" => Ok(HashKey::Path),
+        None if text == "process" => Ok(HashKey::Process),
         Some(("header", name)) => name
             .parse()
             .map(HashKey::Header)
@@ -125,7 +140,9 @@ fn hash_key(value: &Value<'_>) -> Reading<HashKey> {
         Some(("cookie", name)) => Err(format!("{} is no name of a cookie", quoted(name))),
         _ => Err(format!("unknown key {}", quoted(text))),
     };
-    parsed(parse, "write \"source\", \"path\", \"header:NAME\" or \"cookie:NAME\"")(value)
+    parsed(parse, "write \"source\", \"path\", \"process\", \"header:NAME\" or \"cookie:NAME\"")(
+        value,
+    )
 }
 
 fn cookie_name(value: &Value<'_>) -> Reading<Arc<str>> {

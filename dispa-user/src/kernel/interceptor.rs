@@ -16,13 +16,13 @@ use aya::{
     programs::{CgroupAttachMode, CgroupSockAddr, cgroup_sock_addr::CgroupSockAddrLink},
 };
 use dispa_common::{
-    BackendCounts, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin, SlotPrefix6,
-    globals, maps, programs, slot_of_v4,
+    BackendCounts, CLIENT_COUNT, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin,
+    SlotPrefix6, globals, maps, programs, slot_of_v4,
 };
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 use super::{
-    Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
+    Clients, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
     address::{Key, key_of, origin_address, origin_of, words},
     backends::Backends,
     netns,
@@ -82,6 +82,8 @@ pub struct Options {
     pub doors: Doors,
     /// Whether each outcome of the hooks is told to user space.
     pub events: bool,
+    /// Whether it is remembered which program makes a connection.
+    pub clients: bool,
     /// Whether questions to resolvers are redirected.
     pub dns: bool,
     /// Ports on which every address is redirected.
@@ -103,6 +105,7 @@ pub struct Interceptor {
     own_sockets: OwnSockets,
     backends: Backends,
     events: Option<Events>,
+    clients: Option<Clients>,
 }
 
 impl fmt::Debug for Interceptor {
@@ -126,6 +129,7 @@ impl Interceptor {
         catch_ports(&mut ebpf, &options.caught_ports)?;
         let control = take(&mut ebpf, maps::CONTROL, Array::try_from)?;
         let own_sockets = take(&mut ebpf, maps::OWN_SOCKETS, SkStorage::try_from)?;
+        let clients = take(&mut ebpf, maps::CLIENTS, HashMap::try_from)?;
         let ring = take(&mut ebpf, maps::EVENTS, RingBuf::try_from)?;
         Ok(Self {
             restoring,
@@ -139,6 +143,7 @@ impl Interceptor {
             control: Heartbeat::new(control),
             own_sockets: OwnSockets::new(own_sockets),
             backends: Backends::new(take(&mut ebpf, maps::BACKENDS, PerCpuHashMap::try_from)?),
+            clients: options.clients.then(|| Clients::new(clients)),
             events: options.events.then(|| Events::new(ring)).transpose().map_err(|source| {
                 KernelError::System { action: "watch the kernel's event ring", source }
             })?,
@@ -320,6 +325,12 @@ impl Interceptor {
         self.own_sockets.clone()
     }
 
+    /// The handle that tells which program made a connection, if that was asked for.
+    #[must_use]
+    pub fn clients(&self) -> Option<Clients> {
+        self.clients.clone()
+    }
+
     /// The debug events, if they were asked for; once.
     pub fn take_events(&mut self) -> Option<Events> {
         self.events.take()
@@ -356,6 +367,8 @@ fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
         SlotPrefix6 { words: [first, second] }
     });
     let events_on = u8::from(options.events);
+    let clients_on = u8::from(options.clients);
+    let clients = if options.clients { CLIENT_COUNT } else { 1 };
     let dns_on = u8::from(options.dns);
     let catch_all = u8::from(!options.caught_ports.is_empty());
     let ring = if options.events { EVENT_RING_BYTES } else { SMALLEST_RING };
@@ -369,6 +382,8 @@ fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
         .override_global(globals::DNS_ON, &dns_on, true)
         .override_global(globals::CATCH_ALL, &catch_all, true)
         .override_global(globals::EVENTS_ON, &events_on, true)
+        .override_global(globals::CLIENTS_ON, &clients_on, true)
+        .map_max_entries(maps::CLIENTS, clients)
         .map_max_entries(maps::EVENTS, ring)
         .load(OBJECT)
         .map_err(KernelError::load)

@@ -6,6 +6,7 @@
 mod address;
 mod backends;
 mod cgroup;
+mod clients;
 mod clock;
 mod error;
 mod events;
@@ -18,6 +19,7 @@ mod require;
 mod slots;
 
 pub use cgroup::{Cgroup2, CgroupError};
+pub use clients::Clients;
 pub use clock::monotonic_ns;
 pub use error::KernelError;
 pub use events::{ConnectEvent, Events};

@@ -8,6 +8,7 @@ mod listen;
 mod prefixed;
 mod relay;
 mod route;
+mod socket_diag;
 mod splice;
 mod tune;
 
@@ -19,4 +20,5 @@ pub use listen::{ListenError, Listener, TransparentDoor, explicit_door, transpar
 pub use prefixed::Prefixed;
 pub use relay::{Failure, Relayed, Side, keep_alive, relay, reset};
 pub use route::{RouteError, SlotRoute, slot_prefix};
+pub use socket_diag::SocketDiag;
 pub use splice::splice;

@@ -36,6 +36,7 @@ pub(super) struct Record {
     door: Door,
     client: SocketAddr,
     origin: Option<OriginalDestination>,
+    process: Option<u32>,
     host: Option<HostName>,
     method: Option<Method>,
     target_path: Option<PathAndQuery>,
@@ -55,28 +56,23 @@ pub(super) struct Record {
 impl Record {
     /// A connection through a slot, of which nothing is known yet.
     pub(super) fn transparent(arrival: &Arrival, stopped: Stopped) -> Self {
-        Self::new(Door::Transparent, arrival.client, Some(arrival.origin), stopped)
+        Self::new(Door::Transparent, arrival.client, Some(arrival), stopped)
     }
 
     /// A request of a served connection.
     pub(super) fn exchange<B>(client: &Client, request: &Request<B>, stopped: Stopped) -> Self {
-        let origin = client.arrival().map(|arrival| arrival.origin);
-        let mut record = Self::new(client.door(), client.address(), origin, stopped);
+        let mut record = Self::new(client.door(), client.address(), client.arrival(), stopped);
         record.method = Some(request.method().clone());
         record.target_path = request.uri().path_and_query().cloned();
         record
     }
 
-    fn new(
-        door: Door,
-        client: SocketAddr,
-        origin: Option<OriginalDestination>,
-        stopped: Stopped,
-    ) -> Self {
+    fn new(door: Door, client: SocketAddr, arrival: Option<&Arrival>, stopped: Stopped) -> Self {
         Self {
             door,
             client,
-            origin,
+            origin: arrival.map(|arrival| arrival.origin),
+            process: arrival.and_then(|arrival| arrival.process),
             host: None,
             method: None,
             target_path: None,
@@ -173,6 +169,7 @@ impl Drop for Record {
             door = self.door.name(),
             client = %self.client,
             origin = self.origin.map(tracing::field::display),
+            process = self.process,
             host = self.host.as_ref().map(tracing::field::display),
             method = self.method.as_ref().map(tracing::field::display),
             path = self.target_path.as_ref().map(PathAndQuery::path),

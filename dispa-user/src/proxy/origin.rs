@@ -14,14 +14,17 @@ pub(super) struct Arrival {
     pub(super) client: SocketAddr,
     /// Where it wanted to go.
     pub(super) origin: OriginalDestination,
+    /// The process that made it; `None` where nobody needs to know, or it is not remembered.
+    pub(super) process: Option<u32>,
     /// Keeps the slot's meaning for as long as the connection lives.
     _lease: SlotLease,
 }
 
 impl Arrival {
     /// Of `client`, by the slot that `lease` holds.
-    pub(super) fn new(client: SocketAddr, lease: SlotLease) -> Self {
-        Self { client, origin: OriginalDestination::new(lease.destination()), _lease: lease }
+    pub(super) fn new(client: SocketAddr, process: Option<u32>, lease: SlotLease) -> Self {
+        let origin = OriginalDestination::new(lease.destination());
+        Self { client, origin, process, _lease: lease }
     }
 }
 
@@ -29,6 +32,16 @@ impl Arrival {
 /// nothing: there is nowhere to take it.
 pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
     let interception = worker.state.interception.as_ref()?;
-    let lease = interception.arrived(stream.local_addr().ok()?.ip())?;
-    Some(Arrival::new(stream.peer_addr().ok()?, lease))
+    let here = stream.local_addr().ok()?;
+    let lease = interception.arrived(here.ip())?;
+    let client = stream.peer_addr().ok()?;
+    Some(Arrival::new(client, process(client, here, worker), lease))
+}
+
+/// The process of the socket at `client` that is connected to `here`.
+fn process(client: SocketAddr, here: SocketAddr, worker: &Worker) -> Option<u32> {
+    let clients = worker.state.interception.as_ref()?.clients()?;
+    let cookie = worker.socket_diag.as_ref()?.cookie(client, here);
+    let cookie = cookie.inspect_err(|error| tracing::debug!(%error, "whose socket?")).ok()??;
+    Some(clients.of(cookie)?.process)
 }

@@ -69,7 +69,7 @@ async fn reach_backend(
 ) -> Result<TcpStream, Outcome> {
     let backends = &worker.state.backends;
     let pool = backends.pool(rule.pool).ok_or(Outcome::NoBackend)?;
-    let wanted = pick::for_connection(pool, arrival.client.ip());
+    let wanted = pick::for_connection(pool, arrival);
     // It has a connection to itself, of all that there may be.
     let has_room = |it: &Backend| it.has_room(1);
     let mut tried = Vec::new();

@@ -209,7 +209,7 @@ pub(super) async fn exchange(
     let Some(pool) = worker.state.pool(rule) else {
         return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
     };
-    let (wanted, picked) = pick::for_request(pool, client.ip(), &request, &worker.connections);
+    let (wanted, picked) = pick::for_request(pool, client, &request, &worker.connections);
     let Some((backend, lease)) = picked else {
         if client.arrival().is_some() && worker.state.on_no_backend == OnNoBackend::Passthrough {
             return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);

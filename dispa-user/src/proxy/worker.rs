@@ -19,7 +19,7 @@ use super::{dns_udp, walk};
 use crate::{
     kernel::monotonic_ns,
     life::{Phase, Pulse, Rarely, Stopped, Tasks},
-    net::{DatagramDoor, Listener},
+    net::{DatagramDoor, Listener, SocketDiag},
     state::State,
     types::Door,
     upstream::{Connections, Mark, RetryBudget},
@@ -75,6 +75,8 @@ pub struct Worker {
     pub(super) state: Arc<State>,
     pub(super) connections: Rc<Connections>,
     pub(super) retries: RetryBudget,
+    /// Where it is to be known which process makes a connection.
+    pub(super) socket_diag: Option<SocketDiag>,
     pub(super) tasks: Tasks,
     pub(super) stopped: Stopped,
     /// When accepting last failed for want of something.
@@ -116,6 +118,7 @@ impl WorkerStart {
                 mark(&self.state),
                 tasks.clone(),
             ),
+            socket_diag: socket_diag(&self.state),
             retries: RetryBudget::new(self.state.workers, Instant::now()),
             state: Arc::clone(&self.state),
             tasks,
@@ -196,6 +199,13 @@ fn start(stream: TcpStream, door: Door, worker: &Rc<Worker>) {
 /// Errors of a connection that was gone before it was accepted (accept(2)).
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+/// Without it nobody's process is known, which harms nobody.
+fn socket_diag(state: &State) -> Option<SocketDiag> {
+    state.interception.as_ref()?.clients()?;
+    let opened = SocketDiag::open();
+    opened.inspect_err(|error| tracing::warn!(%error, "processes are not known")).ok()
 }
 
 fn mark(state: &Arc<State>) -> Mark {

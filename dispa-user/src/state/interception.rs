@@ -19,8 +19,8 @@ use crate::{
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
     kernel::{
-        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts,
-        OwnSockets, SlotLease, SlotTable,
+        Assigned, Cgroup2, Clients, Doors, Events, Heartbeat, Interceptor, KernelError,
+        OutcomeCounts, OwnSockets, SlotLease, SlotTable,
     },
     life::Rarely,
     types::HostName,
@@ -52,6 +52,7 @@ pub struct Interception {
     scope: Scope,
     own_sockets: OwnSockets,
     heartbeat: Heartbeat,
+    clients: Option<Clients>,
     backends: HashSet<SocketAddr>,
     /// Held from a change of the names to the same change of the kernel's maps, so that both see all
     /// changes in one order. Taken before every other lock here.
@@ -107,6 +108,7 @@ impl Interception {
             scope: intercept.scope,
             own_sockets: kernel.own_sockets(),
             heartbeat: kernel.heartbeat(),
+            clients: kernel.clients(),
             backends: backends.into_iter().collect(),
             changing: Mutex::new(()),
             names: RwLock::default(),
@@ -216,6 +218,12 @@ impl Interception {
     /// Marks a socket of the daemon, on its way to backend number `backend` (0: to none).
     pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> Result<(), KernelError> {
         self.own_sockets.mark(socket, backend)
+    }
+
+    /// The handle that tells which program made a connection; `None` where that is not remembered.
+    #[must_use]
+    pub fn clients(&self) -> Option<&Clients> {
+        self.clients.as_ref()
     }
 
     /// The handle that keeps redirection alive.

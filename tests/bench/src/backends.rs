@@ -116,7 +116,8 @@ impl Rig {
             return Ok(None);
         }
         let doors = Doors { port4: 1, door6: None };
-        let options = Options { doors, events: false, dns: true, caught_ports: Vec::new() };
+        let options =
+            Options { doors, events: false, clients: false, dns: true, caught_ports: Vec::new() };
         let mut kernel = Interceptor::load(&options)?;
         kernel.count_backends(&Cgroup2::find()?.own()?)?;
         kernel.watch_backends([BACKEND])?;

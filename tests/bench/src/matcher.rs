@@ -5,7 +5,7 @@ use std::{hint::black_box, time::Instant};
 use anyhow::Result;
 use clap::Args;
 use dispa_user::{
-    rules::{Pattern, Rules},
+    rules::{Pattern, Rule, Rules},
     types::HostName,
 };
 
@@ -31,8 +31,9 @@ pub(crate) fn run(size: Size) -> Result<()> {
         0 => format!("www.site-{number}.example.com"),
         _ => format!("*.site-{number}.example.com"),
     };
-    let patterns = (0..size.domains).map(|number| Pattern::parse(&pattern(number)));
-    let rules = Rules::new(patterns.collect::<Result<Vec<_>, _>>()?, []);
+    let rule = |number| Ok(Rule { pattern: Pattern::parse(&pattern(number))?, pool: 0 });
+    let rules = (0..size.domains).map(rule).collect::<Result<Vec<_>>>()?;
+    let rules = Rules::new(rules, []);
     let rows = [
         ("an exact name", hosts(&size, |number| format!("www.site-{}.example.com", number & !1))?),
         (

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use dispa_e2e::Site;
-use dispa_lab::{Config, HttpServer, Lab, Process, TcpServer, until};
+use dispa_lab::{Config, HttpServer, Lab, Process, Record, TcpServer, until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -123,6 +123,40 @@ fn a_header_keeps_requests_with_their_backend() -> Result<()> {
             all.extend(told);
         }
         assert_eq!(all.len(), 3);
+        Ok(())
+    })
+}
+
+/// Asks so many times, each on a new connection, and prints who it is and who answered.
+const ASK: &str = "
+import os, sys, urllib.request
+told = [urllib.request.urlopen(sys.argv[1]).read().decode().strip() for _ in range(4)]
+print(os.getpid(), *told)
+";
+
+#[test]
+fn a_process_stays_with_its_backend() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let hash = ("hash", "hash_key = \"process\"");
+        let sticky = ("roundrobin", "sticky_sessions = true\nsticky_by = \"process\"");
+        for (balancing, keys) in [hash, sticky] {
+            let dispa = site.dispa(&Site::config().balancing(balancing).balancing_keys(keys))?;
+            let mut all = HashSet::new();
+            for host in [Site::NAME4, Site::NAME6].repeat(6) {
+                let told = site.python(ASK, &[&format!("http://{host}/")])?;
+                let words: Vec<_> = told.split_whitespace().collect();
+                let [process, first, others @ ..] = &words[..] else { bail!("{told}") };
+                ensure!(others.iter().all(|name| name == first), "{told}");
+                all.insert((*first).to_owned());
+                let process = process.parse()?;
+                let own = |record: &Record| record.count("process") == Some(process);
+                let records = dispa.records("exchange");
+                assert_eq!(records.iter().filter(|it| own(it)).count(), 4, "{told}");
+            }
+            assert_eq!(all.len(), 3, "{all:?}");
+            dispa.stop()?;
+        }
         Ok(())
     })
 }

@@ -29,7 +29,7 @@ fn arrival() -> Arrival {
     let destination = "198.51.100.10:80".parse().expect("an address");
     let Assigned::New(slot) = slots.assign(destination) else { panic!("the first slot is new") };
     let client = "127.0.0.1:40000".parse().expect("an address");
-    Arrival::new(client, slots.lease(slot).expect("it was assigned"))
+    Arrival::new(client, None, slots.lease(slot).expect("it was assigned"))
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl Rig {
         let cgroup = Cgroup::new()?;
         let doors = Doors { port4: DOOR.port(), door6: None };
         // As a daemon with its defaults loads it.
-        let options = Options { doors, events: false, dns: true, caught_ports: Vec::new() };
+        let options =
+            Options { doors, events: false, clients: false, dns: true, caught_ports: Vec::new() };
         let mut interceptor = Interceptor::load(&options)?;
         interceptor.redirect(INTERCEPTED, SLOT)?;
         interceptor.attach(cgroup.path())?;

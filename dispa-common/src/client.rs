@@ -1,0 +1,16 @@
+//! Who a redirected connection belongs to.
+
+/// Connections whose program is remembered at once; the least recently made is forgotten first.
+pub const CLIENT_COUNT: u32 = 16_384;
+
+/// The program that made a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientProcess {
+    /// Cgroup v2 id of the task.
+    pub cgroup: u64,
+    /// Process id, in the initial pid namespace.
+    pub process: u32,
+    /// User id, in the initial user namespace.
+    pub user: u32,
+}

@@ -1,0 +1,28 @@
+//! Remembers which program a redirected connection belongs to, by the cookie of its socket.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{bpf_get_current_cgroup_id, bpf_get_socket_cookie},
+    programs::SockAddrContext,
+};
+use dispa_common::ClientProcess;
+
+use crate::maps::{self, CLIENTS};
+
+/// The connection in the context is being redirected. One that finds no room in the table is
+/// nobody's.
+#[inline(always)]
+pub fn remember(ctx: &SockAddrContext) {
+    if !maps::clients_on() {
+        return;
+    }
+    let client = ClientProcess {
+        // SAFETY: a helper without arguments.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        process: ctx.tgid(),
+        user: ctx.uid(),
+    };
+    // SAFETY: a helper that takes the context of this very program.
+    let cookie = unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
+    let _ = CLIENTS.insert(&cookie, &client, 0);
+}
