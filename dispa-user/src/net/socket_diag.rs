@@ -1,4 +1,4 @@
-//! The cookie of a socket of this host that is not ours (sock_diag(7)).
+//! The cookie of a socket of this host that is not ours (`sock_diag(7)`).
 
 use std::{
     io,
@@ -7,9 +7,9 @@ use std::{
 
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
 
-/// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h), of the question and of its answer.
+/// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`), of the question and of its answer.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-/// `NLM_F_REQUEST` (include/uapi/linux/netlink.h).
+/// `NLM_F_REQUEST` (`include/uapi/linux/netlink.h`).
 const REQUEST: u16 = 1;
 /// `AF_INET`, `AF_INET6` and `IPPROTO_TCP`, in the byte that they have here.
 const INET: u8 = 2;
@@ -18,7 +18,7 @@ const TCP: u8 = 6;
 
 /// Bytes of `struct nlmsghdr`, and with `struct inet_diag_req_v2` behind it.
 const HEADER: usize = 16;
-const QUESTION: usize = HEADER + 56;
+const QUESTION: u32 = 72;
 /// Where `struct inet_diag_msg` has the socket's cookie: after four bytes and 40 of its identity.
 const COOKIE: usize = HEADER + 44;
 /// More than any answer.
@@ -51,8 +51,8 @@ impl SocketDiag {
 }
 
 fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
-    let mut question = Vec::with_capacity(QUESTION);
-    question.extend_from_slice(&(QUESTION as u32).to_ne_bytes());
+    let mut question = Vec::new();
+    question.extend_from_slice(&QUESTION.to_ne_bytes());
     question.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     question.extend_from_slice(&REQUEST.to_ne_bytes());
     // Neither a number nor a sender: there is but one answer, and it comes here.

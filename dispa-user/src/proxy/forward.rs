@@ -101,10 +101,6 @@ async fn elsewhere<'p>(
     let mut tried = vec![route.first.number];
     let mut last: Sent<'p> = (first, route.first);
     while begun.elapsed() < state.request_timeout {
-        if !sending.is_unsent() && !retries.retry(Instant::now()) {
-            state.note_retry_refused();
-            return last;
-        }
         let is_next = |it: &Backend| {
             let like = it.scheme == route.first.scheme && it.protocol == route.first.protocol;
             like && !tried.contains(&it.number)
@@ -112,6 +108,10 @@ async fn elsewhere<'p>(
         let has_room = |it: &Backend| connections.has_room(it);
         let picked = route.pool.pick(route.wanted, is_next, has_room);
         let Some((backend, lease)) = picked else { break };
+        if !sending.is_unsent() && !retries.retry(Instant::now()) {
+            state.note_retry_refused();
+            return last;
+        }
         record.backend(backend, lease);
         if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
             sending.rename(host);

@@ -315,8 +315,8 @@ fn requests_are_repeated_only_so_often() -> Result<()> {
         let stopped = dispa.stop()?;
         let refused = stopped.log.iter().find_map(|record| record.count("retries_refused"));
         println!("600 requests that fail everywhere: {refused:?} were not repeated");
-        // A worker saves up fifty, and earns a fifth of a retry for each request.
-        ensure!(refused.is_some_and(|it| it > 600 - 50 * 2 - 120 - 150), "{refused:?}");
+        // Its worker had saved up fifty, and earned a fifth for each request, and five a second.
+        ensure!(refused.is_some_and(|it| (300..=430).contains(&it)), "{refused:?}");
         Ok(())
     })
 }

@@ -212,7 +212,7 @@ error: `targets.load_balancing.hash_key`: `a b` is no name of a field
 3 | hash_key = 'header:a b'
   |            ^^^^^^^^^^^^
   |
-  = help: write "source", "path", "header:NAME" or "cookie:NAME"
+  = help: write "source", "path", "process", "header:NAME" or "cookie:NAME"
 
 error: browsers drop a cookie of `same_site = "none"`
  --> c.toml:4:1
