@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use super::problem::Problem;
 use super::section::Section;
 use super::value::{Reading, Value, boolean, integer, nonempty, parsed, seconds, text};
+use crate::types::HostName;
 
 /// In a row.
 const MAX_THRESHOLD: u32 = 1_000;
@@ -34,6 +35,8 @@ pub struct HealthCheck {
     pub timeout: Duration,
     /// What is asked for; `None`: a connection is all that is made.
     pub path: Option<PathAndQuery>,
+    /// The Host, and in TLS the server name, that is asked for; `None`: each target's own.
+    pub host: Option<HostName>,
     /// The statuses that are a success.
     pub expected_status: RangeInclusive<u16>,
     /// What a body must contain, within its first 64 KiB.
@@ -72,6 +75,7 @@ impl HealthCheck {
             interval: section.key_or("interval", seconds, DEFAULT_INTERVAL),
             timeout: section.key_or("timeout", seconds, DEFAULT_TIMEOUT),
             path: section.key("path", path),
+            host: section.key("host", host),
             expected_status: section.key_or("expected_status", statuses, DEFAULT_STATUS),
             expected_body: section.key("expected_body", nonempty),
             thresholds: Thresholds {
@@ -99,6 +103,10 @@ fn slow_start(value: &Value<'_>) -> Reading<Duration> {
 /// No longer than the longest of a row of them.
 fn ejection_time(value: &Value<'_>) -> Reading<Duration> {
     integer(1..=LONGEST_EJECTION.as_secs())(value).map(Duration::from_secs)
+}
+
+fn host(value: &Value<'_>) -> Reading<HostName> {
+    parsed(HostName::parse, "write a host name without scheme and port")(value)
 }
 
 fn path(value: &Value<'_>) -> Reading<PathAndQuery> {

@@ -1,11 +1,12 @@
 //! Asking a backend whether it is well.
 
-use std::{io, net::SocketAddr, os::fd::BorrowedFd, pin::pin};
+use std::{io, net::SocketAddr, os::fd::BorrowedFd, pin::pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{
     Request, Response, Uri,
     header::{HOST, HeaderValue, USER_AGENT},
+    uri::PathAndQuery,
 };
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
@@ -13,11 +14,19 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Backend, absolute_form};
 use crate::{
@@ -37,6 +46,15 @@ pub enum ProbeError {
     /// No connection.
     #[error(transparent)]
     Unreachable(#[from] DialError),
+    /// No TLS to be had from it.
+    #[error("no TLS: {0}")]
+    Insecure(io::Error),
+    /// No TLS to be had from us.
+    #[error("no TLS: {0}")]
+    Tls(rustls::Error),
+    /// Neither a name nor an address that TLS could be asked for.
+    #[error("it has no name that TLS knows")]
+    Nameless,
     /// No response that makes sense.
     #[error("no valid response: {0}")]
     Broken(#[from] hyper::Error),
@@ -62,8 +80,7 @@ impl ProbeError {
     }
 }
 
-/// Probes `backend`: a connection, and a request if `check` says which and the backend speaks HTTP in
-/// the clear. `mark` sees each socket before it connects.
+/// Probes `backend`: a connection, and a request if `check` says which. `mark` sees each socket before it connects.
 pub async fn probe(
     backend: &Backend,
     check: &HealthCheck,
@@ -73,13 +90,16 @@ pub async fn probe(
     let mut connections = JoinSet::new();
     let asking = async {
         let stream = connect(backend, check, mark).await?;
-        match &check.path {
-            Some(path) if backend.scheme == Scheme::Http => {
-                let target = path.clone().into();
-                judge(ask(stream, backend, target, &mut connections).await?, check).await
+        let Some(path) = &check.path else { return Ok(()) };
+        let question = Question::of(backend, check, path)?;
+        let response = match backend.scheme {
+            Scheme::Http => ask(stream, question, backend.protocol, &mut connections).await?,
+            Scheme::Https => {
+                let stream = secured(stream, backend, check).await?;
+                ask(stream, question, Protocol::Http1, &mut connections).await?
             }
-            _ => Ok(()),
-        }
+        };
+        judge(response, check).await
     };
     timeout(check.timeout, asking).await.unwrap_or(Err(ProbeError::TimedOut))
 }
@@ -107,17 +127,95 @@ async fn connect(
     Err(last)
 }
 
-/// Asks for `target` on a connection for this request alone, one of `connections`.
-async fn ask(
+/// What is asked for, of whom.
+struct Question {
+    target: Uri,
+    host: HeaderValue,
+}
+
+impl Question {
+    fn of(
+        backend: &Backend,
+        check: &HealthCheck,
+        path: &PathAndQuery,
+    ) -> Result<Self, http::Error> {
+        let own = || backend.authority.to_string();
+        let host = check.host.as_ref().map_or_else(own, ToString::to_string);
+        Ok(Self { target: path.clone().into(), host: HeaderValue::try_from(host)? })
+    }
+}
+
+/// Begins TLS. Whom its certificate is for is no matter of health: whoever speaks to it checks that.
+async fn secured(
     stream: TcpStream,
     backend: &Backend,
-    target: Uri,
+    check: &HealthCheck,
+) -> Result<TlsStream<TcpStream>, ProbeError> {
+    let host = check.host.as_ref().unwrap_or(&backend.host);
+    let name = ServerName::try_from(host.to_string()).map_err(|_| ProbeError::Nameless)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let any = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(ProbeError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(any)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(ProbeError::Insecure)
+}
+
+/// Takes any certificate whose key its holder has.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// Asks on a connection for this question alone, one of `connections`.
+async fn ask<S>(
+    stream: S,
+    Question { target, host }: Question,
+    protocol: Protocol,
     connections: &mut JoinSet<hyper::Result<()>>,
-) -> Result<Response<Incoming>, ProbeError> {
-    let host = HeaderValue::try_from(backend.authority.to_string()).map_err(http::Error::from)?;
+) -> Result<Response<Incoming>, ProbeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let stream = TokioIo::new(stream);
     let request = Request::get(target).header(USER_AGENT, "dispa-health-check");
-    match backend.protocol {
+    match protocol {
         Protocol::Http1 => {
             let request = request.header(HOST, host).body(Empty::<Bytes>::new())?;
             let (mut sender, connection) = http1::handshake(stream).await?;

@@ -203,6 +203,47 @@ fn a_probe_that_is_not_answered_ends_with_its_connection() -> Result<()> {
 }
 
 #[test]
+fn probes_over_tls_see_more_than_a_connection() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let script = format!(
+            "cd {} && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+             -keyout key.pem -out certificate.pem -days 2 -subj /CN=other.test",
+            lab.directory().display()
+        );
+        site.client("sh", &["-c", &script])?;
+        let (well, ill) = (Site::backend(4), Site::backend(5));
+        let server = |address: SocketAddr, ssl: &str, status: u16| {
+            format!(
+                "server {{ listen {address} {ssl}; location / {{
+                    if ($http_host = probe.test) {{ return {status}; }} return 404; }}
+                 ssl_certificate certificate.pem; ssl_certificate_key key.pem; }}"
+            )
+        };
+        let plain = server(Site::backend(6), "", 200);
+        let servers = [server(well, "ssl", 200), server(ill, "ssl", 500), plain].concat();
+        let _nginx = Server::nginx(lab, &servers, well)?;
+        let target = |name: &str, address| {
+            format!("[[targets.targets]]\nname = \"{name}\"\nurl = \"https://{address}\"\n")
+        };
+        let sections = [
+            &target("well", well),
+            &target("ill", ill),
+            &target("plain", Site::backend(6)),
+            PROBES,
+            "\nhost = \"probe.test\"",
+        ];
+        let config = Config::new(&[Site::NAME]).target("one", Site::backend(1));
+        let dispa = site.dispa(&config.sections(&sections.concat()))?;
+        assert_eq!(dispa.record("unhealthy", &[("target", "ill")])?.text("error"), "status 500");
+        let told = dispa.record("unhealthy", &[("target", "plain")])?;
+        ensure!(told.text("error").starts_with("no TLS: "), "{told:?}");
+        ensure!(dispa.records("unhealthy").iter().all(|it| it.text("target") != "well"));
+        Ok(())
+    })
+}
+
+#[test]
 fn without_a_healthy_backend_the_service_is_unavailable() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
