@@ -223,7 +223,9 @@ impl TargetStatus {
             failures.to_string(),
             self.latency_ms.map_or_else(nothing, latency),
             kernel.map_or_else(nothing, moved),
-            kernel.map_or_else(nothing, |it| format!("{} us", it.rtt_us)),
+            kernel
+                .filter(|it| it.rtt_us > 0)
+                .map_or_else(nothing, |it| format!("{} us", it.rtt_us)),
         ]
     }
 }

@@ -140,7 +140,7 @@ impl Interception {
             counted.map_err(|error| error.to_string())
         });
         if let Err(reason) = counted {
-            tracing::warn!(reason, "the kernel does not count for the targets");
+            tracing::info!(reason, "the kernel does not count for the targets");
             // A second reason is no news.
             let _ = self.not_counted.set(reason);
         }
