@@ -17,6 +17,7 @@ const FREE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(super) struct Maglev {
     places: Box<[u32]>,
+    members: usize,
 }
 
 impl Maglev {
@@ -39,19 +40,21 @@ impl Maglev {
                 free -= 1;
             }
         }
-        Self { places }
+        Self { places, members: members.len() }
     }
 
-    /// The usable backend for `key`. Keys of one that is not usable spread over all others.
+    /// The usable backend for `key`. Keys of one that is not usable spread over all others. One whose
+    /// share is less than a place is found only where nobody else is.
     pub(super) fn pick(&self, key: u64, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let place = |at: u64| {
             let taken = self.places.get(usize::try_from(at % PLACES).ok()?)?;
             let index = usize::try_from(*taken).ok().filter(|_| *taken != FREE)?;
             usable(index).then_some(index)
         };
-        let tries = (0..MOST_TRIES).map(|again| mix(key.wrapping_add(again)));
-        let rest = (0..PLACES).map(|step| key % PLACES + step);
-        tries.chain(rest).find_map(place)
+        let mut tries = (0..MOST_TRIES).map(|again| mix(key.wrapping_add(again)));
+        let start = usize::try_from(key % PLACES).unwrap_or(0) % self.members.max(1);
+        let mut rest = (start..self.members).chain(0..start);
+        tries.find_map(place).or_else(|| rest.find(|&index| usable(index)))
     }
 }
 

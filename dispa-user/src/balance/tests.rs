@@ -108,6 +108,15 @@ fn turns_go_on_after_a_change_of_the_list() {
 }
 
 #[test]
+fn nobody_pays_for_long_for_weights_of_before() {
+    let before = over(Algorithm::Weighted, &[65_535, 65_535]);
+    assert_eq!(picks(&before, 1, any_usable), [0]);
+    let after = Balancer::new(Algorithm::Weighted, members(&[1, 1]), Some(&before));
+    let tally = tally(&picks(&after, 10, any_usable));
+    assert!(tally[&0] >= 4, "{tally:?}");
+}
+
+#[test]
 fn another_weight_takes_effect_in_place() {
     let before = over(Algorithm::Weighted, &[3, 1]);
     assert_eq!(picks(&before, 2, any_usable), [0, 0]);
@@ -321,6 +330,17 @@ fn the_table_moves_few_keys_when_the_list_changes() {
     println!("of 200,000 keys {own} had to move, {others} others moved");
     assert!((1_500..=2_500).contains(&own), "{own}");
     assert!(others < own * 2, "{others}");
+}
+
+#[test]
+fn the_lightest_answer_where_the_heavy_ones_are_down() {
+    let mut weights = vec![1; 66];
+    weights[..2].fill(65_535);
+    let balancer = over(Algorithm::Hash, &weights);
+    for key in many_keys().take(100) {
+        let picked = balancer.pick(key, START, |index| index >= 2);
+        assert!(picked.is_some_and(|index| index >= 2), "{picked:?}");
+    }
 }
 
 #[test]

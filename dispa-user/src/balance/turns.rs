@@ -10,7 +10,7 @@ use super::Member;
 #[derive(Debug)]
 pub(super) struct Turns {
     weights: Box<[i64]>,
-    /// The lock is held for one addition a backend.
+    /// The lock is held while the backends are gone through, once.
     credits: Mutex<Box<[i64]>>,
 }
 
@@ -35,9 +35,12 @@ impl Turns {
     pub(super) fn continues(&self, previous: &Self, theirs: &[Member], members: &[Member]) {
         let saved = previous.credits.lock().unwrap_or_else(PoisonError::into_inner);
         let mut credits = self.credits.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody saves up more than one round.
+        let round: i64 = self.weights.iter().sum();
         for (credit, member) in credits.iter_mut().zip(members) {
             let before = theirs.iter().position(|it| it.identity == member.identity);
-            *credit = before.and_then(|index| saved.get(index)).copied().unwrap_or(0);
+            let credit_before = before.and_then(|index| saved.get(index)).copied().unwrap_or(0);
+            *credit = credit_before.clamp(-round, round);
         }
     }
 

@@ -4,13 +4,15 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 
-use super::problem::{Problem, quoted};
+use super::problem::{Problem, Span, quoted};
 use super::section::Section;
-use super::value::{Reading, Value, boolean, choice, parsed, seconds, text};
+use super::value::{Reading, Value, boolean, choice, integer, located, parsed, text};
 use crate::balance::Algorithm;
 
 /// Fewer can be guessed.
 const LEAST_KEY: usize = 16;
+/// A year, in seconds.
+const LONGEST_AGE: u64 = 31_536_000;
 const DEFAULT_COOKIE: &str = "dispa_backend";
 
 /// How exchanges are spread over a pool.
@@ -76,18 +78,47 @@ const SAME_SITE: &[(&str, &str)] = &[("strict", "Strict"), ("lax", "Lax"), ("non
 impl Balancing {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let algorithm = section.key_or("type", choice(Algorithm::NAMES), Algorithm::RoundRobin);
-        let key = section.key_or("hash_key", hash_key, HashKey::Source);
+        let key = section.key("hash_key", located(hash_key));
         let is_sticky = section.key_or("sticky_sessions", boolean, false);
-        let by = section.key_or("sticky_by", choice(STICKY_BY), StickyBy::Cookie);
+        let by = section.key("sticky_by", located(choice(STICKY_BY)));
         let cookie = section.table("sticky_cookie", StickyCookie::read);
-        match (is_sticky, by) {
-            (false, _) => Self { algorithm, key, sticky: None },
-            (true, StickyBy::Cookie) => Self { algorithm, key, sticky: Some(cookie) },
-            (true, StickyBy::Hash(key)) => {
-                Self { algorithm: Algorithm::Sticky, key: key.clone(), sticky: None }
+        let way = by.as_ref().map_or(StickyBy::Cookie, |by| by.value);
+        let hashed_by = match (is_sticky, way) {
+            (true, StickyBy::Hash(key)) => Some(key.clone()),
+            _ => None,
+        };
+        if let Some(by) = by.filter(|_| !is_sticky) {
+            warn_of_idle(section, "sticky_by", by.span, "`sticky_sessions = true`");
+        }
+        if let Some(span) = cookie.span.filter(|_| !is_sticky || hashed_by.is_some()) {
+            warn_of_idle(section, "sticky_cookie", span, "sticky sessions by cookie");
+        }
+        let hashes = algorithm == Algorithm::Hash && hashed_by.is_none();
+        let key = match key {
+            Some(key) if !hashes => {
+                warn_of_idle(section, "hash_key", key.span, "`type = \"hash\"`");
+                HashKey::Source
             }
+            Some(key) => key.value,
+            None => HashKey::Source,
+        };
+        match hashed_by {
+            Some(key) => Self { algorithm: Algorithm::Sticky, key, sticky: None },
+            None => Self { algorithm, key, sticky: is_sticky.then_some(cookie.value) },
         }
     }
+}
+
+fn warn_of_idle(section: &mut Section<'_>, key: &str, span: Span, needs: &str) {
+    let problem = Problem::warning(format!("`{key}` has no effect without {needs}"));
+    section.report(problem.at(span, ""));
+}
+
+/// What `sticky_cookie` says, and where.
+struct DeclaredCookie {
+    value: StickyCookie,
+    /// None if it is not there.
+    span: Option<Span>,
 }
 
 impl Balancing {
@@ -100,11 +131,11 @@ impl Balancing {
 }
 
 impl StickyCookie {
-    fn read(section: &mut Section<'_>) -> Self {
+    fn read(section: &mut Section<'_>) -> DeclaredCookie {
         let name = section.key_or("name", cookie_name, DEFAULT_COOKIE.into());
         let path = section.key_or("path", attribute, "/".to_owned());
         let domain = section.key("domain", attribute);
-        let max_age = section.key("max_age", seconds);
+        let max_age = section.key("max_age", integer(1..=LONGEST_AGE));
         let secure = section.key_or("secure", boolean, false);
         let http_only = section.key_or("http_only", boolean, true);
         let same_site = section.key_or("same_site", choice(SAME_SITE), "Lax");
@@ -116,13 +147,14 @@ impl StickyCookie {
         let attributes = [
             Some(format!("; Path={path}")),
             domain.map(|domain| format!("; Domain={domain}")),
-            max_age.map(|age| format!("; Max-Age={}", age.as_secs())),
+            max_age.map(|age| format!("; Max-Age={age}")),
             Some(format!("; SameSite={same_site}")),
             secure.then(|| "; Secure".to_owned()),
             http_only.then(|| "; HttpOnly".to_owned()),
         ];
         let attributes: String = attributes.into_iter().flatten().collect();
-        Self { name, attributes: attributes.into(), key }
+        let value = Self { name, attributes: attributes.into(), key };
+        DeclaredCookie { value, span: section.span() }
     }
 }
 

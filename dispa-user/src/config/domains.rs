@@ -11,6 +11,8 @@ use crate::rules::{Pattern, Rule, Rules};
 pub(super) struct Domains {
     pub(super) intercept: Patterns,
     pub(super) exclude: Patterns,
+    /// Whether patterns may have a `*`.
+    wildcards: bool,
     /// The header of the section.
     pub(super) span: Option<Span>,
 }
@@ -21,13 +23,27 @@ impl Domains {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let intercept = section.key_or("intercept_domains", list(located(pattern)), Vec::new());
         let exclude = section.key_or("exclude_domains", list(located(pattern)), Vec::new());
-        if !section.key_or("wildcard_support", boolean, true) {
-            refuse_wildcards(section, intercept.iter().chain(&exclude));
-        }
+        let wildcards = section.key_or("wildcard_support", boolean, true);
         warn_of_repeats(section, &intercept);
         warn_of_repeats(section, &exclude);
         warn_of_conflicts(section, &intercept, &exclude);
-        Self { intercept, exclude, span: section.span() }
+        let domains = Self { intercept, exclude, wildcards, span: section.span() };
+        let all = domains.intercept.iter().chain(&domains.exclude);
+        domains.refuse_wildcards(section, all.map(|pattern| (&pattern.value, &pattern.span)));
+        domains
+    }
+
+    /// If there are to be none.
+    pub(super) fn refuse_wildcards<'p>(
+        &self,
+        section: &mut Section<'_>,
+        patterns: impl Iterator<Item = (&'p Pattern, &'p Span)>,
+    ) {
+        for (_, span) in patterns.filter(|(pattern, _)| !self.wildcards && pattern.is_wildcard()) {
+            let problem = Problem::error("a wildcard while `wildcard_support` is false");
+            let help = "set `wildcard_support = true`, or list the hosts one by one";
+            section.report(problem.at(span.clone(), "").help(help));
+        }
     }
 
     /// The rules: `[domains]` leads to the default pool, and `others` where they say.
@@ -46,20 +62,6 @@ pub(super) fn pattern(value: &Value<'_>) -> Reading<Pattern> {
 
 fn values(patterns: Patterns) -> impl Iterator<Item = Pattern> {
     patterns.into_iter().map(|pattern| pattern.value)
-}
-
-fn refuse_wildcards<'p>(
-    section: &mut Section<'_>,
-    patterns: impl Iterator<Item = &'p Located<Pattern>>,
-) {
-    for pattern in patterns.filter(|pattern| pattern.value.is_wildcard()) {
-        let problem = Problem::error("a wildcard while `wildcard_support` is false");
-        section.report(
-            problem
-                .at(pattern.span.clone(), "")
-                .help("set `wildcard_support = true`, or list the hosts one by one"),
-        );
-    }
 }
 
 fn warn_of_repeats(section: &mut Section<'_>, patterns: &Patterns) {

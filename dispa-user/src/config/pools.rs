@@ -1,6 +1,6 @@
 //! Who answers for which domain: the one list of targets, and pools chosen by tag for virtual hosts.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::balancing::Balancing;
 use super::domains::Domains;
@@ -10,10 +10,12 @@ use super::suggest::closest;
 use super::target::{Declared, Target};
 use super::targets::Targets;
 use super::virtual_host::VirtualHost;
-use crate::rules::Rule;
+use crate::rules::{Pattern, Rule};
 
 /// The pool of `[[targets.targets]]`, which answers wherever no virtual host says otherwise.
 pub(super) const DEFAULT_POOL: usize = 0;
+/// What it is called.
+pub(super) const DEFAULT_NAME: &str = "default";
 
 /// The backends that a domain is balanced over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,70 +47,95 @@ impl Pools {
             targets.declared.into_iter().chain(own.into_iter().flatten()).collect();
         refuse_repeated_names(root, &declared);
         let default = Pool {
-            name: "default".into(),
+            name: DEFAULT_NAME.into(),
             members: (0..count).collect(),
             balancing: targets.balancing,
         };
         refuse_no_weight(root, &default, &declared, None);
         let mut pools = vec![default];
         let mut rules = Vec::new();
-        for (index, host) in hosts.iter().enumerate() {
-            refuse_repeated_domain(root, host, hosts.iter().take(index));
+        let tagged = by_tag(&declared);
+        // Of each tag, those that are there already; they differ in their balancing.
+        let mut known: HashMap<&str, Vec<usize>> = HashMap::new();
+        refuse_repeated_domains(root, &hosts);
+        domains
+            .refuse_wildcards(root, hosts.iter().map(|host| (&host.pattern, &host.pattern_span)));
+        for host in &hosts {
             host.warn_of_conflicts(root, domains);
-            let Some(pool) = pool_of(host, &declared, root) else { continue };
-            // The first one is for no virtual host.
-            let known = pools.iter().skip(1).position(|it| *it == pool).map(|index| index + 1);
-            let pool = known.unwrap_or_else(|| {
+            let Some(members) = tagged.get(&*host.tag) else {
+                refuse_unknown_tag(root, host, &tagged);
+                continue;
+            };
+            let same = known.entry(&host.tag).or_default();
+            let is_same = |index: &&usize| pools[**index].balancing == host.balancing;
+            let index = same.iter().find(is_same).copied().unwrap_or_else(|| {
+                let (name, balancing) = (Arc::clone(&host.tag), host.balancing.clone());
+                let pool = Pool { name, members: members.clone(), balancing };
                 refuse_no_weight(root, &pool, &declared, Some(&host.tag_span));
                 pools.push(pool);
+                same.push(pools.len() - 1);
                 pools.len() - 1
             });
-            rules.push(Rule { pattern: host.pattern.clone(), pool });
+            rules.push(Rule { pattern: host.pattern.clone(), pool: index });
         }
         let backends = declared.into_iter().map(|declared| declared.target).collect();
         Self { backends, all: pools, rules }
     }
 }
 
-/// The backends that have the tag of `host`.
-fn pool_of(host: &VirtualHost, declared: &[Declared], root: &mut Section<'_>) -> Option<Pool> {
-    let tagged = declared.iter().enumerate().filter(|(_, it)| it.target.tags.contains(&host.tag));
-    let members: Vec<usize> = tagged.map(|(index, _)| index).collect();
-    if members.is_empty() {
-        let tags = declared.iter().flat_map(|it| &it.target.tags).map(|tag| &**tag);
-        let title = format!("no backend has the tag {}", quoted(&host.tag));
-        let problem = Problem::error(title).at(host.tag_span.clone(), "");
-        let help = match closest(&host.tag, tags) {
-            Some(meant) => format!("did you mean {}?", quoted(meant)),
-            None => format!("give one of [[backends]] `tags = [{}]`", quoted(&host.tag)),
-        };
-        root.report(problem.help(help));
-        return None;
+/// The indices of the backends that have each tag.
+fn by_tag(declared: &[Declared]) -> HashMap<Arc<str>, Vec<usize>> {
+    let mut tagged: HashMap<_, Vec<usize>> = HashMap::new();
+    for (index, declared) in declared.iter().enumerate() {
+        for tag in &declared.target.tags {
+            let members = tagged.entry(Arc::clone(tag)).or_default();
+            if members.last() != Some(&index) {
+                members.push(index);
+            }
+        }
     }
-    Some(Pool { name: Arc::clone(&host.tag), members, balancing: host.balancing.clone() })
+    tagged
+}
+
+fn refuse_unknown_tag(
+    root: &mut Section<'_>,
+    host: &VirtualHost,
+    tagged: &HashMap<Arc<str>, Vec<usize>>,
+) {
+    let title = format!("no backend has the tag {}", quoted(&host.tag));
+    let problem = Problem::error(title).at(host.tag_span.clone(), "");
+    let help = match closest(&host.tag, tagged.keys().map(|tag| &**tag)) {
+        Some(meant) => format!("did you mean {}?", quoted(meant)),
+        None => format!("give one of [[backends]] `tags = [{:?}]`", host.tag),
+    };
+    root.report(problem.help(help));
 }
 
 fn refuse_repeated_names(root: &mut Section<'_>, declared: &[Declared]) {
-    for (index, this) in declared.iter().enumerate() {
-        let mut before = declared.iter().take(index);
-        if let Some(first) = before.find(|before| before.target.name == this.target.name) {
-            let title = format!("two targets are named {}", quoted(&this.target.name));
+    let mut seen: HashMap<&str, &Span> = HashMap::new();
+    for this in declared {
+        let name = &*this.target.name;
+        if let Some(first) = seen.get(name) {
+            let title = format!("two targets are named {}", quoted(name));
             let problem = Problem::error(title).at(this.name_span.clone(), "");
-            let problem = problem.at(first.name_span.clone(), "first here");
+            let problem = problem.at((*first).clone(), "first here");
             root.report(problem.help("logs and metrics tell targets apart by their names"));
+        } else {
+            seen.insert(name, &this.name_span);
         }
     }
 }
 
-fn refuse_repeated_domain<'h>(
-    root: &mut Section<'_>,
-    host: &VirtualHost,
-    mut before: impl Iterator<Item = &'h VirtualHost>,
-) {
-    if let Some(first) = before.find(|before| before.pattern == host.pattern) {
-        let title = format!("two virtual hosts are for {}", quoted(&host.pattern.to_string()));
-        let problem = Problem::error(title).at(host.pattern_span.clone(), "");
-        root.report(problem.at(first.pattern_span.clone(), "first here"));
+fn refuse_repeated_domains(root: &mut Section<'_>, hosts: &[VirtualHost]) {
+    let mut seen: HashMap<&Pattern, &Span> = HashMap::new();
+    for host in hosts {
+        if let Some(first) = seen.get(&host.pattern) {
+            let title = format!("two virtual hosts are for {}", quoted(&host.pattern.to_string()));
+            let problem = Problem::error(title).at(host.pattern_span.clone(), "");
+            root.report(problem.at((*first).clone(), "first here"));
+        } else {
+            seen.insert(&host.pattern, &host.pattern_span);
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::problem::Span;
+use super::pools::DEFAULT_NAME;
+use super::problem::{Problem, Span};
 use super::section::Section;
 use super::value::{
     Located, Reading, Value, boolean, choice, integer, list, located, nonempty, parsed, seconds,
@@ -154,7 +155,12 @@ impl Declared {
 
 /// A label by which pools pick backends.
 pub(super) fn tag(value: &Value<'_>) -> Reading<Arc<str>> {
-    nonempty(value).map(Into::into)
+    let tag = nonempty(value)?;
+    if tag == DEFAULT_NAME {
+        let problem = Problem::error("the pool of [[targets.targets]] is called that");
+        return Err(vec![problem.at(value.span(), "").help("choose another tag")]);
+    }
+    Ok(tag.into())
 }
 
 /// `host:port`, which speaks HTTP in the clear, or a URL.

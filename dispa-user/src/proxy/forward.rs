@@ -39,7 +39,8 @@ pub(super) struct Route<'p> {
     pub(super) first: &'p Backend,
 }
 
-/// Forwards to the backend that was picked; to another one, where that cannot be reached or goes away.
+/// Forwards to the backend that was picked; to another one, where that cannot be reached or goes away;
+/// to the original destination, where none can be reached and the configuration says so.
 pub(super) async fn to_backend(
     mut request: Request<Incoming>,
     route: Route<'_>,
@@ -47,7 +48,11 @@ pub(super) async fn to_backend(
     replier: Replier,
     mut record: Record,
 ) -> Response<AnyBody> {
+    let Worker { state, connections, retries, .. } = &*link.worker;
     let first = route.first;
+    let passes = state.on_no_backend == OnNoBackend::Passthrough && link.client.arrival().is_some();
+    // As the client sent it.
+    let original = passes.then(|| Box::new(head_of(&request)));
     let interim = interim::sink(&request, link);
     let asked = match prepare(&mut request, first.protocol, link) {
         Ok(asked) => asked,
@@ -58,8 +63,6 @@ pub(super) async fn to_backend(
     if let Some(own) = &first.host_field {
         rename(&mut request, own);
     }
-    let Worker { state, connections, retries, .. } = &*link.worker;
-    let begun = Instant::now();
     let mut sending =
         connections.begin(Outgoing { request, interim, limit: state.request_timeout });
     retries.request();
@@ -70,11 +73,17 @@ pub(super) async fn to_backend(
         && sending.may_go_elsewhere(error)
     {
         // What is rare is not to make every exchange larger.
-        let elsewhere = elsewhere(route, sent, &mut sending, clients_own, link, &mut record, begun);
+        let elsewhere = elsewhere(route, sent, &mut sending, clients_own, link, &mut record);
         (sent, answering) = Box::pin(elsewhere).await;
     }
-    // It may hold what is left of the client's body.
-    drop(sending);
+    if let Err(error) = &sent
+        && error.is_unreachable()
+        && let Some(original) = original
+        && let Some(body) = sending.into_body()
+    {
+        record.no_backend();
+        return Box::pin(to_origin(original.map(|()| body), link, replier, record)).await;
+    }
     if let Ok(response) = &mut sent
         && let Some(cookie) = route.pool.cookie(answering, route.wanted.wish)
     {
@@ -86,8 +95,7 @@ pub(super) async fn to_backend(
 /// What became of a request, and the backend that it became of.
 type Sent<'p> = (Result<Response<ResponseBody>, UpstreamError>, &'p Backend);
 
-/// Sends what the first backend did not answer to one after the other of the rest that speak the same,
-/// and, where none can be reached, to the original destination if the configuration says so.
+/// Sends what the first backend did not answer to one after the other of the rest that speak the same.
 async fn elsewhere<'p>(
     route: Route<'p>,
     first: Result<Response<ResponseBody>, UpstreamError>,
@@ -95,12 +103,11 @@ async fn elsewhere<'p>(
     clients_own: Option<HeaderValue>,
     link: &Link,
     record: &mut Record,
-    begun: Instant,
 ) -> Sent<'p> {
     let Worker { state, connections, retries, .. } = &*link.worker;
     let mut tried = vec![route.first.number];
     let mut last: Sent<'p> = (first, route.first);
-    while begun.elapsed() < state.request_timeout {
+    while !sending.left().is_zero() {
         let is_next = |it: &Backend| {
             let like = it.scheme == route.first.scheme && it.protocol == route.first.protocol;
             like && !tried.contains(&it.number)
@@ -110,7 +117,7 @@ async fn elsewhere<'p>(
         let Some((backend, lease)) = picked else { break };
         if !sending.is_unsent() && !retries.retry(Instant::now()) {
             state.note_retry_refused();
-            return last;
+            break;
         }
         record.backend(backend, lease);
         if let Some(host) = backend.host_field.as_ref().or(clients_own.as_ref()) {
@@ -121,18 +128,20 @@ async fn elsewhere<'p>(
         last = (sent, backend);
         match &last.0 {
             Err(error) if sending.may_go_elsewhere(error) => tried.push(backend.number),
-            _ => return last,
+            _ => break,
         }
-    }
-    let passes = state.on_no_backend == OnNoBackend::Passthrough && sending.is_unsent();
-    if let Some(arrival) = link.client.arrival().filter(|_| passes) {
-        record.no_backend();
-        if let Some(host) = &clients_own {
-            sending.rename(host);
-        }
-        last.0 = connections.send_once(arrival.origin.0, sending).await;
     }
     last
+}
+
+fn head_of<B>(request: &Request<B>) -> Request<()> {
+    let mut head = Request::new(());
+    request.method().clone_into(head.method_mut());
+    request.uri().clone_into(head.uri_mut());
+    request.headers().clone_into(head.headers_mut());
+    *head.version_mut() = request.version();
+    request.extensions().clone_into(head.extensions_mut());
+    head
 }
 
 /// Tells the pools what `backend` is worth.

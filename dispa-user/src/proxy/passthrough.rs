@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{finish::Record, origin::Arrival, peek::Peeked, pick, worker::Worker};
 use crate::{
@@ -48,7 +48,9 @@ pub(super) async fn to_backend(
     mut record: Record,
     worker: &Worker,
 ) {
-    match reach_backend(arrival, rule, &mut record, worker).await {
+    let reached = reach_backend(arrival, rule, &mut record, worker);
+    let reached = timeout(worker.state.request_timeout, reached).await;
+    match reached.unwrap_or(Err(Outcome::BackendUnreachable)) {
         Ok(server) => relay(peeked.stream, &peeked.prefix, server, Outcome::Ok, record).await,
         Err(_) if worker.state.on_no_backend == OnNoBackend::Passthrough => {
             record.no_backend();

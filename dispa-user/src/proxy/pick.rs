@@ -55,7 +55,7 @@ fn key_of_request<B>(key: &HashKey, request: &Request<B>) -> Option<u64> {
     let bytes = match key {
         HashKey::Source | HashKey::Process => return None,
         HashKey::Header(name) => request.headers().get(name)?.as_bytes(),
-        HashKey::Cookie(name) => cookie(request.headers(), name)?.as_bytes(),
+        HashKey::Cookie(name) => cookie(request.headers(), name)?,
         HashKey::Path => request.uri().path().as_bytes(),
     };
     Some(key_of(bytes))

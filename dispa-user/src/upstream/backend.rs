@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 use super::{
     health::Health,
-    tally::{Tally, Totals},
+    tally::{Attempt, Tally, Totals},
 };
 use crate::{
     balance::{Load, Member, key_of},
@@ -103,9 +103,19 @@ impl Backend {
         self.tally.totals()
     }
 
+    /// An attempt to connect to it begins.
+    pub(super) fn attempt(&self) -> Attempt<'_> {
+        self.tally.attempt()
+    }
+
     pub(super) fn member(&self) -> Member {
         let Self { identity, weight, .. } = *self;
         Member { identity, weight, load: Arc::clone(&self.load) }
+    }
+
+    /// Whether probes have nothing against it.
+    pub(super) fn is_up(&self) -> bool {
+        self.health.is_up()
     }
 
     pub(super) fn is_fit(&self, now: Duration) -> bool {

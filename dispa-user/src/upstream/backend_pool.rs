@@ -102,10 +102,6 @@ impl BackendPool {
         self.members.iter().any(|backend| backend.scheme == scheme)
     }
 
-    pub(super) fn has(&self, number: u32) -> bool {
-        self.members.iter().any(|backend| backend.number == number)
-    }
-
     /// Those that answer beside `backend`.
     pub(super) fn others_like(&self, backend: &Backend) -> impl Iterator<Item = &Arc<Backend>> {
         let (number, scheme) = (backend.number, backend.scheme);
@@ -113,8 +109,9 @@ impl BackendPool {
         all.filter(|it| it.weight > 0)
     }
 
-    /// The next fit backend that `suits`, busy while the lease lives; `None` where there is none. One
-    /// that is coming back is spared, one that has no room or is a backup is used if there is no other.
+    /// The next backend that `suits`, busy while the lease lives; `None` where none is up. One that is
+    /// coming back is spared, one that has no room, is a backup, or was ejected is used if there is no
+    /// other.
     #[must_use]
     pub fn pick(
         &self,
@@ -124,20 +121,25 @@ impl BackendPool {
     ) -> Option<(&Arc<Backend>, Lease)> {
         let now = self.since.elapsed();
         let is_fit = |it: &Backend| suits(it) && it.is_fit(now);
-        let wish = wanted.wish.and_then(|index| self.members.get(index)).filter(|it| is_fit(it));
-        let spares = |it: &Backend| self.spares(it, wanted.key, now);
+        let wish = |backup| {
+            let wish = wanted.wish.and_then(|index| self.members.get(index));
+            wish.filter(|it| it.backup == backup && is_fit(it))
+        };
         let next = |takes: &dyn Fn(&Backend) -> bool| {
-            let is_usable = |index: usize| {
-                self.members.get(index).is_some_and(|backend| takes(backend) && is_fit(backend))
-            };
+            let is_usable = |index: usize| self.members.get(index).is_some_and(|it| takes(it));
             self.members.get(self.balancer.pick(wanted.key, now, is_usable)?)
         };
-        let backend = wish
-            .or_else(|| next(&|it| !it.backup && has_room(it) && !spares(it)))
-            .or_else(|| next(&|it| !it.backup && has_room(it)))
-            .or_else(|| next(&|it| it.backup && has_room(it)))
-            // A request can wait for a connection; one that is handed on as it is cannot.
-            .or_else(|| next(&|it| it.scheme == Scheme::Http))?;
+        let spares = |it: &Backend| self.spares(it, wanted.key, now);
+        // A request can wait for a connection; one that is handed on as it is cannot.
+        let can_wait = |it: &Backend| it.scheme == Scheme::Http || has_room(it);
+        let backend = wish(false)
+            .or_else(|| next(&|it| !it.backup && is_fit(it) && has_room(it) && !spares(it)))
+            .or_else(|| next(&|it| !it.backup && is_fit(it) && has_room(it)))
+            .or_else(|| wish(true))
+            .or_else(|| next(&|it| it.backup && is_fit(it) && has_room(it)))
+            .or_else(|| next(&|it| is_fit(it) && can_wait(it)))
+            // Who failed before is better than nobody.
+            .or_else(|| next(&|it| suits(it) && it.is_up() && can_wait(it)))?;
         Some((backend, Lease::new(&backend.load)))
     }
 

@@ -1,6 +1,7 @@
 //! All backends, and the pools they are in.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -18,6 +19,8 @@ use crate::config::{Config, Thresholds};
 pub struct Backends {
     all: Vec<Arc<Backend>>,
     pools: Vec<BackendPool>,
+    /// Indices of the pools of the backend of this number.
+    pools_of: HashMap<u32, Vec<usize>>,
     thresholds: Thresholds,
     /// Held while it is decided whether one more may be ejected.
     ejecting: Mutex<()>,
@@ -39,10 +42,11 @@ impl Backends {
         let key =
             previous.map_or_else(|| Arc::new(sticky::Key::random()), |it| Arc::clone(&it.key));
         let mut next = previous.map_or(1, |it| it.next);
+        let old = previous.into_iter().flat_map(|it| &it.all);
+        let old: HashMap<u64, &Backend> = old.map(|it| (it.identity, &**it)).collect();
         let mut all = Vec::with_capacity(config.backends.len());
         for target in &config.backends {
-            let of_old = || previous?.all.iter().find(|it| it.identity == identity(target));
-            let before = of_old().map(|it| &**it);
+            let before = old.get(&identity(target)).copied();
             let backend = Backend::new(target, timeout, &config.connections, next, before);
             next += u32::from(before.is_none());
             all.push(Arc::new(backend));
@@ -51,9 +55,16 @@ impl Backends {
             let before = previous.and_then(|it| it.pools.iter().find(|it| it.continues_in(pool)));
             BackendPool::new(pool, &all, &config.health.thresholds, since, &key, before)
         };
-        let pools = config.pools.iter().map(pool).collect();
+        let pools: Vec<_> = config.pools.iter().map(pool).collect();
+        let mut pools_of: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (index, pool) in pools.iter().enumerate() {
+            for member in pool.members() {
+                pools_of.entry(member.number).or_default().push(index);
+            }
+        }
         let thresholds = config.health.thresholds;
-        Self { all, pools, thresholds, ejecting: Mutex::new(()), since, next, key }
+        let ejecting = Mutex::new(());
+        Self { all, pools, pools_of, thresholds, ejecting, since, next, key }
     }
 
     /// All of them, in the order of the configuration.
@@ -110,7 +121,7 @@ impl Backends {
             return;
         }
         let is_bad = failed_again || backend.health.answers(now).are_bad(&self.thresholds);
-        if !is_bad || backend.health.is_ejected(now) {
+        if !is_bad || backend.health.is_ejected(now) || !self.can_spare(backend, now) {
             return;
         }
         let _ejecting = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,14 +153,18 @@ impl Backends {
 
     /// Whether the errors are its own: a request that fails everywhere tells nothing of it.
     fn others_do_better(&self, backend: &Backend, now: Duration) -> bool {
-        let others = self.pools_of(backend).flat_map(|pool| pool.others_like(backend));
-        let answers = others.fold(Answers::default(), |sum, it| sum.and(it.health.answers(now)));
+        let mut others: Vec<_> =
+            self.pools_of(backend).flat_map(|pool| pool.others_like(backend)).collect();
+        others.sort_unstable_by_key(|it| it.number);
+        others.dedup_by_key(|it| it.number);
+        let answers = others.iter().map(|it| it.health.answers(now));
+        let answers = answers.fold(Answers::default(), Answers::and);
         answers.all >= self.thresholds.samples && !answers.are_bad(&self.thresholds)
     }
 
     fn pools_of(&self, backend: &Backend) -> impl Iterator<Item = &BackendPool> {
-        let number = backend.number;
-        self.pools.iter().filter(move |pool| pool.has(number))
+        let indices = self.pools_of.get(&backend.number).into_iter().flatten();
+        indices.filter_map(|&index| self.pools.get(index))
     }
 }
 

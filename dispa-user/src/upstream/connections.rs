@@ -70,14 +70,15 @@ impl Connections {
     }
 
     /// Sends a request to `backend` and waits for the head of its response, for as long as the
-    /// backend's timeout and the request's limit allow after the last of its body was sent. After an
+    /// backend's timeout allows after the last of its body was sent, and what is left of the
+    /// request's limit. After an
     /// error by which nothing was sent it may be sent to another one.
     pub async fn send(
         self: &Rc<Self>,
         backend: &Backend,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let limit = sending.limit.min(backend.timeout);
+        let limit = sending.left().min(backend.timeout);
         let progress = sending.progress.clone();
         progress.restart();
         let exchange = async {
@@ -97,7 +98,7 @@ impl Connections {
         address: SocketAddr,
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let limit = sending.limit;
+        let limit = sending.left();
         let progress = sending.progress.clone();
         progress.restart();
         let exchange = async {
@@ -137,11 +138,14 @@ impl Connections {
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let most = backend.share(self.workers);
-        let mut again = true;
         loop {
-            let connection = match self.pool.try_connection(backend.number, most) {
-                Some(grant) => grant,
-                None => Box::pin(self.pool.connection(backend.number, most)).await?,
+            let connection = if let Some(grant) = self.pool.try_connection(backend.number, most) {
+                grant
+            } else {
+                sending.in_line = true;
+                let granted = Box::pin(self.pool.connection(backend.number, most)).await;
+                sending.in_line = false;
+                granted?
             };
             let slot = match connection {
                 Grant::Look => continue,
@@ -158,10 +162,10 @@ impl Connections {
                     // The others are as old as this one.
                     self.pool.close_idle_of(backend.number);
                     let error = failure.into_error().into();
-                    if !again || !sending.may_go_elsewhere(&error) {
+                    if sending.was_repeated || !sending.may_go_elsewhere(&error) {
                         return Err(error);
                     }
-                    again = false;
+                    sending.was_repeated = true;
                     continue;
                 }
             };
@@ -200,11 +204,15 @@ impl Connections {
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let most = backend.share(self.workers);
-        let (mut again, mut tries) = (true, 0);
+        let (mut tries, mut is_new) = (0, false);
         loop {
-            let (mut connection, stream) = match self.pool.stream(backend.number, most).await? {
+            sending.in_line = true;
+            let granted = self.pool.stream(backend.number, most).await;
+            sending.in_line = false;
+            let (mut connection, stream) = match granted? {
                 Shared::Stream(connection, stream) => (connection, stream),
                 Shared::Slot(mut opening) => {
+                    is_new = true;
                     let tcp = self.dial_backend(backend).await?;
                     let slot = opening.take_slot();
                     opening
@@ -232,11 +240,14 @@ impl Connections {
             } else if http2::is_unprocessed(failure.error()) && sending.is_restored() {
                 // As good as unsent.
             } else {
+                // One that was kept may have been closed just as it was used; a stream that was
+                // reset is an answer of a kind.
+                let was_stale = !is_new && !http2::is_reset(failure.error());
                 let error = failure.into_error().into();
-                if !again || !sending.may_go_elsewhere(&error) {
+                if sending.was_repeated || !was_stale || !sending.may_go_elsewhere(&error) {
                     return Err(error);
                 }
-                again = false;
+                sending.was_repeated = true;
             }
             if tries > MOST_TRIES {
                 return Err(UpstreamError::Busy);
@@ -284,9 +295,10 @@ impl Connections {
     /// Connects to `backend`, to one after the other of its addresses.
     pub async fn dial_backend(&self, backend: &Backend) -> Result<TcpStream, UpstreamError> {
         let dial = |address| async move {
-            let stream = self.dial(address, backend.number).await;
-            backend.tally.connection(stream.is_ok());
-            stream
+            let mut attempt = backend.attempt();
+            let stream = self.dial(address, backend.number).await?;
+            attempt.succeeds();
+            Ok::<_, DialError>(stream)
         };
         if let Some(ip) = backend.address {
             return Ok(dial(SocketAddr::new(ip, backend.port)).await?);

@@ -48,6 +48,12 @@ impl UpstreamError {
         }
     }
 
+    /// Whether there was no connection to be had.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unresolved { .. } | Self::Unreachable(_))
+    }
+
     /// Whether it tells against the backend.
     #[must_use]
     pub fn is_the_backends(&self) -> bool {

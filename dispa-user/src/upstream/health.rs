@@ -133,6 +133,10 @@ impl Health {
 
     /// Notes what an exchange tells. Whether there were too many failures in a row.
     pub(super) fn exchanged(&self, worth: Worth, now: Duration, thresholds: &Thresholds) -> bool {
+        if self.is_ejected(now) {
+            // What was under way tells nothing that is not known.
+            return false;
+        }
         self.note(worth == Worth::Good, now.as_secs());
         if worth != Worth::Failure {
             self.ends_row(now);

@@ -179,6 +179,13 @@ impl Http2Connection {
     }
 }
 
+/// Whether the backend gave up the request's stream alone.
+pub(super) fn is_reset(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    source.is_some_and(h2::Error::is_reset)
+}
+
 /// Whether the backend says that it has done nothing with a request: it refused the stream, or is
 /// about to close the connection and will not look at it (RFC 9113 sections 6.8 and 8.7).
 pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {

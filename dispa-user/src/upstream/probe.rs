@@ -109,9 +109,18 @@ async fn connect(
     check: &HealthCheck,
     mark: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<TcpStream, ProbeError> {
+    let dial = |address, limit| {
+        let mark = &mark;
+        async move {
+            let mut attempt = backend.attempt();
+            let stream = dial(address, limit, mark).await?;
+            attempt.succeeds();
+            Ok::<_, DialError>(stream)
+        }
+    };
     if let Some(ip) = backend.address {
         let address = SocketAddr::new(ip, backend.port);
-        return Ok(dial(address, check.timeout, &mark).await?);
+        return Ok(dial(address, check.timeout).await?);
     }
     let nothing = || io::Error::new(io::ErrorKind::NotFound, "it has no address");
     let name = (backend.host.as_str(), backend.port);
@@ -119,7 +128,7 @@ async fn connect(
     let each = check.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     let mut last = ProbeError::Unresolved(nothing());
     for address in addresses {
-        match dial(address, each, &mark).await {
+        match dial(address, each).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error.into(),
         }

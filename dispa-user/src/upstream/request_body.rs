@@ -23,6 +23,8 @@ pub(super) struct Progress(Rc<Moves>);
 #[derive(Debug)]
 struct Moves {
     last: Cell<Instant>,
+    /// When the client last sent something, or the request began.
+    client: Cell<Instant>,
     state: Cell<BodyState>,
     /// There is nothing to send until the client sends more.
     waits: Cell<bool>,
@@ -46,7 +48,9 @@ impl Progress {
     pub(super) fn begin(body: &impl Body) -> Self {
         let state = if body.is_end_stream() { BodyState::Ended } else { BodyState::Open };
         let waits = Cell::new(false);
-        Self(Rc::new(Moves { last: Cell::new(Instant::now()), state: Cell::new(state), waits }))
+        let now = Instant::now();
+        let (last, client) = (Cell::new(now), Cell::new(now));
+        Self(Rc::new(Moves { last, client, state: Cell::new(state), waits }))
     }
 
     pub(super) fn state(&self) -> BodyState {
@@ -61,6 +65,11 @@ impl Progress {
     /// How long ago the last of the body was sent, or, if that is later, it was [`Self::restart`]ed.
     pub(super) fn since_last(&self) -> Duration {
         self.0.last.get().elapsed()
+    }
+
+    /// How long ago the client sent the last of the body so far, or the request.
+    pub(super) fn since_client(&self) -> Duration {
+        self.0.client.get().elapsed()
     }
 
     /// Another server gets the whole time.
@@ -96,6 +105,9 @@ impl Progress {
 /// The most that is kept of a body to send it again.
 const MOST_KEPT: usize = 64 * 1024;
 
+/// The most pieces that it may have come in.
+const MOST_PIECES: usize = 1024;
+
 /// What was sent of a body, as long as it is little.
 #[derive(Debug, Default)]
 struct Sent {
@@ -111,7 +123,8 @@ impl Sent {
     fn note(&mut self, frame: &Frame<Bytes>) {
         let piece = frame.data_ref().filter(|piece| self.bytes + piece.len() <= MOST_KEPT);
         match piece {
-            Some(piece) if !self.lost => {
+            Some(piece) if piece.is_empty() => {}
+            Some(piece) if !self.lost && self.pieces.len() < MOST_PIECES => {
                 self.bytes += piece.len();
                 self.pieces.push(piece.clone());
             }
@@ -160,6 +173,11 @@ impl RequestBody {
     /// Keeps what is sent, as long as it is little.
     pub(super) fn keep(&mut self) -> Kept {
         self.kept.get_or_insert_default().clone()
+    }
+
+    /// What the client has yet to send.
+    pub(super) fn take_client(&mut self) -> Option<Incoming> {
+        self.client.take()
     }
 
     /// Nothing is sent before `go_ahead` is given.
@@ -230,7 +248,10 @@ impl Body for RequestBody {
             (Some(piece), _) => Some(Ok(Frame::data(piece))),
             (None, None) => None,
             (None, Some(client)) => match Pin::new(client).poll_frame(context) {
-                Poll::Ready(frame) => frame,
+                Poll::Ready(frame) => {
+                    this.progress.0.client.set(Instant::now());
+                    frame
+                }
                 Poll::Pending => {
                     this.progress.0.waits.set(true);
                     return this.poll_stalled(context).map(|stalled| Some(Err(stalled)));

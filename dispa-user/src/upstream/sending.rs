@@ -7,7 +7,7 @@ use http::{
     header::HOST,
     uri::{PathAndQuery, Scheme},
 };
-use hyper::body::Incoming;
+use hyper::{body::Incoming, ext::Protocol};
 
 use super::{
     Interim, UpstreamError,
@@ -40,8 +40,12 @@ pub struct Sending {
     pub(super) limit: Duration,
     /// `request` is all of it.
     whole: bool,
-    /// Some of it may have reached a backend.
-    was_sent: bool,
+    /// How often it was given away, and did not come back as it was.
+    sends: u32,
+    /// It waits for one of our own connections.
+    pub(super) in_line: bool,
+    /// It was sent once more to the backend it was sent to.
+    pub(super) was_repeated: bool,
     again: Option<Again>,
 }
 
@@ -66,7 +70,9 @@ impl Sending {
             progress,
             limit,
             whole: true,
-            was_sent: false,
+            sends: 0,
+            in_line: false,
+            was_repeated: false,
             again: None,
         }
     }
@@ -74,7 +80,7 @@ impl Sending {
     /// Whether nothing of it has been sent: it may go wherever it likes.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
-        !self.was_sent
+        self.sends == 0
     }
 
     /// Whether it may be sent to another backend after `error`: nothing of it was sent, or it may be
@@ -87,11 +93,24 @@ impl Sending {
         self.whole || !is_answer(error) && self.repeats()
     }
 
-    /// Whether `error` tells against the backend. Time that was spent without sending anything may
-    /// have been spent waiting for our own limits.
+    /// Whether `error` tells against the backend. Time that was spent waiting for our own limits does
+    /// not.
     #[must_use]
     pub fn is_blamed_on_backend(&self, error: &UpstreamError) -> bool {
-        error.is_the_backends() && !(self.whole && matches!(error, UpstreamError::TimedOut(_)))
+        error.is_the_backends() && !(self.in_line && matches!(error, UpstreamError::TimedOut(_)))
+    }
+
+    /// How much longer it may wait for its answer, all attempts together; while the client sends more
+    /// of its body it may all the time.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.progress.since_client())
+    }
+
+    /// The client's body, of which nothing was sent; `None` if some was.
+    #[must_use]
+    pub fn into_body(mut self) -> Option<Incoming> {
+        self.request.body_mut().take_client().filter(|_| self.whole && self.sends == 0)
     }
 
     /// How long the backend has had for its answer.
@@ -111,6 +130,7 @@ impl Sending {
         let keeps = even_if_not || self.request.method().is_idempotent();
         self.again = keeps.then(|| Again::of(&mut self.request));
         self.whole = false;
+        self.sends += 1;
         let nothing = Request::new(RequestBody::nothing(&self.progress));
         std::mem::replace(&mut self.request, nothing)
     }
@@ -119,22 +139,30 @@ impl Sending {
     pub(super) fn came_back(&mut self, request: Request<RequestBody>) {
         self.request = request;
         self.whole = true;
+        self.sends -= 1;
     }
 
-    /// It is to be sent once more, from what was kept. Whether it is whole again.
+    /// The backend says that it has done nothing with it, which is as good as if it had come back.
+    /// Whether it is whole again.
     pub(super) fn is_restored(&mut self) -> bool {
-        let Some(whole) = self.again.take().and_then(|again| again.restore(&self.progress)) else {
-            return false;
-        };
-        self.came_back(whole);
-        true
+        let restored = self.is_kept();
+        self.sends -= u32::from(restored);
+        restored
     }
 
     /// Makes it whole again, if it may be sent twice; whoever had it must be gone.
     fn repeats(&mut self) -> bool {
         let may_be = self.again.as_ref().is_some_and(|it| it.head.method().is_idempotent());
-        self.was_sent = true;
-        may_be && self.is_restored()
+        may_be && self.is_kept()
+    }
+
+    /// Whether it could be made whole again from what was kept of it.
+    fn is_kept(&mut self) -> bool {
+        let kept = self.again.take().and_then(|again| again.restore(&self.progress));
+        let Some(kept) = kept else { return false };
+        self.request = kept;
+        self.whole = true;
+        true
     }
 }
 
@@ -153,6 +181,10 @@ impl Again {
         request.uri().clone_into(head.uri_mut());
         request.headers().clone_into(head.headers_mut());
         *head.version_mut() = request.version();
+        // Of an extended CONNECT (RFC 8441 section 4).
+        if let Some(protocol) = request.extensions().get::<Protocol>() {
+            head.extensions_mut().insert(protocol.clone());
+        }
         let has_body = !request.body().is_end_stream();
         Self { head, body: has_body.then(|| request.body_mut().keep()) }
     }

@@ -60,7 +60,7 @@ impl Sticky {
 
     pub(super) fn wish(&self, request: &HeaderMap) -> Option<usize> {
         let value = cookie(request, &self.name)?;
-        self.values.iter().position(|known| known == value)
+        self.values.iter().position(|known| known.as_bytes() == value)
     }
 
     pub(super) fn cookie(&self, index: usize) -> Option<HeaderValue> {
@@ -83,12 +83,12 @@ fn value(key: &[u8], pool: &str, backend: &Backend) -> String {
 
 /// The value of the first cookie of this name (RFC 6265 section 4.2.1).
 #[must_use]
-pub fn cookie<'r>(request: &'r HeaderMap, name: &str) -> Option<&'r str> {
-    let fields = request.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
+pub fn cookie<'r>(request: &'r HeaderMap, name: &str) -> Option<&'r [u8]> {
+    let fields = request.get_all(COOKIE).iter();
     fields
-        .flat_map(|field| field.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(found, value)| (found == name).then_some(value))
+        .flat_map(|field| field.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))
+        .find_map(|rest| rest.strip_prefix(b"="))
 }
 
 #[cfg(test)]
@@ -100,9 +100,10 @@ mod tests {
     fn a_cookie_is_found_among_others() {
         let mut fields = HeaderMap::new();
         fields.append(COOKIE, HeaderValue::from_static("a=1; ab=2;b=x=y"));
-        fields.append(COOKIE, HeaderValue::from_static("c=3; a=4; d"));
-        let found = |name| cookie(&fields, name);
-        assert_eq!([found("a"), found("ab"), found("b")], [Some("1"), Some("2"), Some("x=y")]);
-        assert_eq!([found("c"), found("d"), found("e")], [Some("3"), None, None]);
+        fields.append(COOKIE, HeaderValue::from_bytes(b"c=3; a=4; d; \xff=5").expect("a value"));
+        let found = |name| cookie(&fields, name).map(String::from_utf8_lossy);
+        let found = ["a", "ab", "b", "c", "d", "e"].map(found);
+        let expected = [Some("1"), Some("2"), Some("x=y"), Some("3"), None, None];
+        assert_eq!(found.each_ref().map(Option::as_deref), expected);
     }
 }

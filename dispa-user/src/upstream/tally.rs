@@ -29,18 +29,37 @@ pub struct Totals {
     pub unopened: u64,
 }
 
+/// An attempt to connect. Dropped before it has succeeded, it has failed.
+#[derive(Debug)]
+pub(super) struct Attempt<'t> {
+    tally: &'t Tally,
+    succeeded: bool,
+}
+
+impl Attempt<'_> {
+    pub(super) fn succeeds(&mut self) {
+        self.succeeded = true;
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let count = if self.succeeded { &self.tally.opened } else { &self.tally.unopened };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Tally {
+    pub(super) fn attempt(&self) -> Attempt<'_> {
+        Attempt { tally: self, succeeded: false }
+    }
+
     pub(super) fn exchange(&self, worth: Worth) {
         let count = match worth {
             Worth::Good => &self.good,
             Worth::Error => &self.errors,
             Worth::Failure => &self.failures,
         };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn connection(&self, made: bool) {
-        let count = if made { &self.opened } else { &self.unopened };
         count.fetch_add(1, Ordering::Relaxed);
     }
 

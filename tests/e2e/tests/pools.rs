@@ -225,6 +225,27 @@ fn nobodys_request(is_known: bool, passes: bool) -> Result<()> {
 }
 
 #[test]
+fn what_goes_where_it_was_going_goes_as_it_was_sent() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        // Targets that would be spoken to otherwise, and clients that would be kept.
+        let config = Config::new(&[Site::NAME])
+            .target("nobody", nobody())
+            .target_keys("protocol = \"http2\"\nhost = \"target\"")
+            .balancing_keys("sticky_sessions = true")
+            .intercept_keys("on_no_backend = \"passthrough\"")
+            .sections(&format!("{UNWATCHED}[http]\nforwarded = \"replace\""));
+        let _dispa = site.dispa(&config)?;
+        let told = site.curl(&["-D-", "http://example.com/a?b"])?;
+        ensure!(told.ends_with("original") && told.starts_with("HTTP/1.1 200"), "{told}");
+        ensure!(!told.to_lowercase().contains("set-cookie"), "{told}");
+        let seen = site.original.seen();
+        ensure!(seen.len() == 1 && seen[0].path == "/a?b" && seen[0].host == Site::NAME);
+        Ok(())
+    })
+}
+
+#[test]
 fn nobodys_request_is_told_so() -> Result<()> {
     nobodys_request(false, false)?;
     nobodys_request(true, false)

@@ -293,3 +293,78 @@ warning: `b.com` is both a virtual host and excluded
    |          ^^^^^^^
 "
 }
+
+refused! { wildcards_and_tags_that_are_not_to_be,
+"
+[domains]
+wildcard_support = false
+[[backends]]
+id = 'a'
+address = 'a.test'
+tags = ['default', 'b']
+[[virtual_hosts]]
+domain = '*.a.com'
+enabled_backends_tag = 'b'
+",
+r#"
+error: `backends.tags`: the pool of [[targets.targets]] is called that
+ --> c.toml:6:9
+  |
+6 | tags = ['default', 'b']
+  |         ^^^^^^^^^
+  |
+  = help: choose another tag
+
+error: a wildcard while `wildcard_support` is false
+ --> c.toml:8:10
+  |
+8 | domain = '*.a.com'
+  |          ^^^^^^^^^
+  |
+  = help: set `wildcard_support = true`, or list the hosts one by one
+
+error: no backend has the tag `b`
+ --> c.toml:9:24
+  |
+9 | enabled_backends_tag = 'b'
+  |                        ^^^
+  |
+  = help: give one of [[backends]] `tags = ["b"]`
+
+c.toml: 3 errors
+"#
+}
+
+accepted! { keys_that_need_others,
+"
+[[targets.targets]]
+name = 'a'
+url = 'http://a'
+[domains]
+intercept_domains = ['a.com']
+[targets.load_balancing]
+hash_key = 'path'
+sticky_by = 'source'
+[targets.load_balancing.sticky_cookie]
+name = 'id'
+",
+r#"
+warning: `hash_key` has no effect without `type = "hash"`
+ --> c.toml:7:12
+  |
+7 | hash_key = 'path'
+  |            ^^^^^^
+
+warning: `sticky_by` has no effect without `sticky_sessions = true`
+ --> c.toml:8:13
+  |
+8 | sticky_by = 'source'
+  |             ^^^^^^^^
+
+warning: `sticky_cookie` has no effect without sticky sessions by cookie
+ --> c.toml:9:1
+  |
+9 | [targets.load_balancing.sticky_cookie]
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"#
+}

@@ -117,6 +117,17 @@ enabled_backends_tag = 'few'
     assert!(fail(&backends, "b"));
 }
 
+#[test]
+fn who_was_ejected_is_better_than_nobody() {
+    let backends = backends(&alike(&["a", "b"]), None);
+    assert!(fail(&backends, "a"));
+    assert_eq!(tally(&picks(first(&backends), 10)), HashMap::from([("b", 10)]));
+    probe(&backends, "b", false);
+    assert_eq!(tally(&picks(first(&backends), 10)), HashMap::from([("a", 10)]));
+    probe(&backends, "a", false);
+    assert_eq!(picks(first(&backends), 1), [""; 0]);
+}
+
 /// So many answers, of which every so manieth is an error.
 fn answers(backends: &Backends, name: &str, count: usize, error_every: usize) {
     for turn in 1..=count {
@@ -239,6 +250,19 @@ fn a_cookie_keeps_a_client_with_its_backend() {
     let replaced = pick(pool, wanted).expect("another one");
     assert_ne!(replaced, "b");
     assert!(pool.cookie(of(&backends, &replaced), wanted.wish).is_some());
+}
+
+#[test]
+fn a_client_leaves_a_backup_when_it_can() {
+    let text = sticky("").replacen("url", "backup = true\nurl", 1);
+    let backends = backends(&text, None);
+    let pool = first(&backends);
+    let wanted = Wanted { key: 0, wish: wish(pool, &cookie_of(pool, of(&backends, "a"))) };
+    assert_ne!(pick(pool, wanted).as_deref(), Some("a"));
+    for name in ["b", "c"] {
+        probe(&backends, name, false);
+    }
+    assert_eq!(pick(pool, wanted).as_deref(), Some("a"));
 }
 
 #[test]
