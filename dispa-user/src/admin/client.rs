@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
 use super::{
-    Explanation, Status, Subject,
-    serve::{EXPLAIN, LIMIT, Refusal, STATUS},
+    Explanation, ReloadAnswer, Status, Subject,
+    serve::{EXPLAIN, LIMIT, RELOAD, Refusal, STATUS},
 };
 
 /// More than any explanation: 50 addresses, each with a thousand owners.
@@ -61,28 +61,43 @@ pub enum AskError {
 /// Asks the daemon at `socket` to explain.
 pub async fn ask(socket: &Path, subject: &Subject) -> Result<Explanation, AskError> {
     // Every character of a subject may stand in a query as it is.
-    fetch(socket, &format!("{EXPLAIN}?of={subject}")).await
+    fetch(socket, Method::GET, &format!("{EXPLAIN}?of={subject}")).await
 }
 
 /// Asks the daemon at `socket` how its pools are.
 pub async fn status(socket: &Path) -> Result<Status, AskError> {
-    fetch(socket, STATUS).await
+    fetch(socket, Method::GET, STATUS).await
 }
 
-async fn fetch<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T, AskError> {
-    match timeout(LIMIT, exchange(socket, target)).await {
+/// Has the daemon at `socket` read its configuration again, and waits for the end of it, if that is
+/// wanted.
+pub async fn reload(socket: &Path, waits: bool) -> Result<ReloadAnswer, AskError> {
+    let query = if waits { "?wait" } else { "" };
+    fetch(socket, Method::POST, &format!("{RELOAD}{query}")).await
+}
+
+async fn fetch<T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    target: &str,
+) -> Result<T, AskError> {
+    match timeout(LIMIT, exchange(socket, method, target)).await {
         Ok(answer) => answer,
         Err(_) => Err(AskError::Silent { path: socket.to_owned() }),
     }
 }
 
-async fn exchange<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T, AskError> {
+async fn exchange<T: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    target: &str,
+) -> Result<T, AskError> {
     let foreign = |reason: String| AskError::Foreign { path: socket.to_owned(), reason };
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| AskError::Unreachable { path: socket.to_owned(), source })?;
-    let (status, text) = converse(stream, target).await.map_err(foreign)?;
-    if status == StatusCode::OK {
+    let (status, text) = converse(stream, method, target).await.map_err(foreign)?;
+    if status.is_success() {
         return serde_json::from_slice(&text).map_err(|error| foreign(error.to_string()));
     }
     match serde_json::from_slice(&text) {
@@ -94,10 +109,16 @@ async fn exchange<T: DeserializeOwned>(socket: &Path, target: &str) -> Result<T,
 }
 
 /// Sends the question; the answer's status and body, or what is wrong with it.
-async fn converse(stream: UnixStream, target: &str) -> Result<(StatusCode, Bytes), String> {
+async fn converse(
+    stream: UnixStream,
+    method: Method,
+    target: &str,
+) -> Result<(StatusCode, Bytes), String> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let request = Request::get(target)
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header(header::HOST, "dispa")
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;

@@ -2,7 +2,8 @@
 //!
 //! [`explain()`] is pure: a [`Setup`] (what the configuration says) and [`Facts`] (what the daemon
 //! knows at this moment, if one was asked) in, an [`Explanation`] out. A running daemon answers over
-//! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]).
+//! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), and [`reload`] has
+//! it read its configuration again.
 
 mod client;
 mod explain;
@@ -17,11 +18,11 @@ mod status;
 mod subject;
 mod text;
 
-pub use client::{AskError, ask, status};
+pub use client::{AskError, ask, reload, status};
 pub use explain::explain;
 pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
 pub use facts::Facts;
-pub use serve::Socket;
+pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;
 pub use status::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};
 pub use subject::{Protocol, Subject, SubjectError, Url};

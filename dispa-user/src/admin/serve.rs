@@ -27,13 +27,19 @@ use super::{
     guard::Guard,
     socket_file::{SocketError, SocketFile},
 };
-use crate::{config::Config, state::State};
+use crate::{
+    config::Config,
+    state::{Live, Reloaded, Reloader},
+};
 
 /// The path that explains.
 pub(super) const EXPLAIN: &str = "/v1/explain";
 
 /// The path that tells how the pools are.
 pub(super) const STATUS: &str = "/v1/status";
+
+/// The path that has the configuration read again; with the query `wait`, answered when that is done.
+pub(super) const RELOAD: &str = "/v1/reload";
 
 /// Connections served at once; more wait to be accepted.
 const MOST_CONNECTIONS: usize = 32;
@@ -60,11 +66,30 @@ pub(super) struct Refusal {
     pub(super) error: String,
 }
 
+/// What a reload did. Of one that is not waited for nothing is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadAnswer {
+    /// The configuration's number, from 1 at the start.
+    pub generation: Option<u64>,
+    /// The keys that have changed and need a restart: they count as before.
+    pub needs_restart: Vec<String>,
+    /// What is odd about it.
+    pub warnings: Vec<String>,
+}
+
+impl ReloadAnswer {
+    fn of(reloaded: Reloaded) -> Self {
+        let Reloaded { generation, needs_restart, warnings } = reloaded;
+        let needs_restart = needs_restart.into_iter().map(str::to_owned).collect();
+        Self { generation: Some(generation), needs_restart, warnings }
+    }
+}
+
 /// What answers are made of.
 #[derive(Debug)]
 struct Desk {
-    setup: Setup,
-    state: Arc<State>,
+    live: Arc<Live>,
+    reloader: Arc<Reloader>,
     guard: Guard,
 }
 
@@ -74,9 +99,9 @@ impl Socket {
     /// Opens the socket that the configuration asks for, and serves it on this runtime. A daemon
     /// without one still does its work: a failure is a warning.
     #[must_use]
-    pub fn open(config: &Config, state: &Arc<State>) -> Option<Self> {
+    pub fn open(config: &Config, live: &Arc<Live>, reloader: &Arc<Reloader>) -> Option<Self> {
         let path = config.admin.socket.as_deref()?;
-        match Self::try_open(path, Guard::new(path), config, state) {
+        match Self::try_open(path, Guard::new(path), live, reloader) {
             Ok(socket) => {
                 tracing::info!(path = %path.display(), "answering");
                 Some(socket)
@@ -91,8 +116,8 @@ impl Socket {
     fn try_open(
         path: &Path,
         guard: Guard,
-        config: &Config,
-        state: &Arc<State>,
+        live: &Arc<Live>,
+        reloader: &Arc<Reloader>,
     ) -> Result<Self, SocketError> {
         let (listener, file) = SocketFile::create(path)?;
         let listener = UnixListener::from_std(listener).map_err(|source| SocketError::System {
@@ -100,7 +125,8 @@ impl Socket {
             path: file.path().to_owned(),
             source,
         })?;
-        let desk = Desk { setup: Setup::of(config), state: Arc::clone(state), guard };
+        let (live, reloader) = (Arc::clone(live), Arc::clone(reloader));
+        let desk = Desk { live, reloader, guard };
         Ok(Self { task: tokio::spawn(serve(listener, Arc::new(desk))), _file: file })
     }
 }
@@ -136,12 +162,16 @@ async fn serve(listener: UnixListener, desk: Arc<Desk>) {
 async fn converse(stream: UnixStream, desk: Arc<Desk>) {
     let admitted = desk.guard.admits(&stream);
     let service = service_fn(|request| {
-        let answer = if admitted {
-            desk.answer(&request)
-        } else {
-            refusal(StatusCode::FORBIDDEN, "only root, the daemon's user and the socket's group")
-        };
-        async { Ok::<_, Infallible>(answer) }
+        let desk = Arc::clone(&desk);
+        async move {
+            let answer = if admitted {
+                desk.answer(&request).await
+            } else {
+                let who = "only root, the daemon's user and the socket's group";
+                refusal(StatusCode::FORBIDDEN, who)
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -154,24 +184,49 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
 }
 
 impl Desk {
-    fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
-        let path = request.uri().path();
-        if ![EXPLAIN, STATUS].contains(&path) {
-            let there_is = format!("there is only {EXPLAIN}?of=... and {STATUS}");
-            return refusal(StatusCode::NOT_FOUND, &there_is);
-        }
-        if request.method() != Method::GET {
-            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "only GET");
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    async fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
+        let method = match request.uri().path() {
+            EXPLAIN | STATUS => Method::GET,
+            RELOAD => Method::POST,
+            _ => {
+                let there_is = format!("there is only {EXPLAIN}?of=..., {STATUS} and {RELOAD}");
+                return refusal(StatusCode::NOT_FOUND, &there_is);
+            }
+        };
+        if request.method() != method {
+            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("only {method}"));
+            if let Ok(method) = HeaderValue::from_str(method.as_str()) {
+                answer.headers_mut().insert(header::ALLOW, method);
+            }
             return answer;
         }
         if !request.body().is_end_stream() {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, "a question has no body");
         }
-        if path == STATUS {
-            return json(StatusCode::OK, &Status::of(&self.state));
+        match request.uri().path() {
+            STATUS => json(StatusCode::OK, &Status::of(&self.live.state(), &self.reloader.last())),
+            RELOAD => self.reload(request.uri().query() == Some("wait")).await,
+            _ => self.explain_query(request.uri().query().unwrap_or_default()),
         }
-        let Some(text) = asked(request.uri().query().unwrap_or_default()) else {
+    }
+
+    /// Waits for the end of it, if that is wanted.
+    async fn reload(&self, waits: bool) -> Answer {
+        let reloader = Arc::clone(&self.reloader);
+        // It goes on if whoever asked goes away.
+        let reload = tokio::spawn(async move { reloader.reload("asked for").await });
+        if !waits {
+            return json(StatusCode::ACCEPTED, &ReloadAnswer::default());
+        }
+        match reload.await {
+            Ok(Ok(done)) => json(StatusCode::OK, &ReloadAnswer::of(done)),
+            Ok(Err(error)) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
+    }
+
+    fn explain_query(&self, query: &str) -> Answer {
+        let Some(text) = asked(query) else {
             return refusal(StatusCode::BAD_REQUEST, "the query must be of=NAME, IP or URL");
         };
         match Subject::parse(&text) {
@@ -181,15 +236,16 @@ impl Desk {
     }
 
     fn explain(&self, subject: &Subject) -> Explanation {
-        let mut ports: Vec<u16> = self.setup.intercept.ports.clone();
+        let state = self.live.state();
+        let setup = Setup::of(&state.config);
+        let mut ports: Vec<u16> = setup.intercept.ports.clone();
         let cases = subject.cases(&ports);
         ports.retain(|port| cases.iter().any(|(_, asked)| asked == port));
-        let facts = self
-            .state
+        let facts = state
             .interception
             .as_ref()
             .map(|interception| Facts::gather(subject, &ports, interception, Instant::now()));
-        explain(subject, &self.setup, Some(&facts.unwrap_or_default()))
+        explain(subject, &setup, Some(&facts.unwrap_or_default()))
     }
 }
 

@@ -1,12 +1,12 @@
 //! How a running daemon's pools are at one moment.
 
-use std::fmt;
+use std::{fmt, time::UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::setup::url_of;
 use crate::{
-    state::{Interception, State},
+    state::{Interception, Last, State},
     upstream::{Backend, BackendPool, Standing},
 };
 
@@ -17,12 +17,27 @@ pub struct Status {
     pub version: String,
     /// How long it has been running.
     pub uptime_seconds: u64,
+    /// The configuration's number, from 1 at the start.
+    pub generation: u64,
+    /// How the last reload went; `None` where there was none.
+    pub last_reload: Option<ReloadStatus>,
     /// Requests that were not sent a second time, for there had been too many of them.
     pub retries_refused: u64,
     /// Why the kernel does not count for the targets; `None` where it does.
     pub not_counted: Option<String>,
     /// The pool of the list of targets first.
     pub pools: Vec<PoolStatus>,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// What was wrong with the configuration; `None` where it counts.
+    pub error: Option<String>,
+    /// How many were refused since the start.
+    pub refused: u64,
 }
 
 /// One pool.
@@ -100,7 +115,7 @@ pub struct KernelCounts {
 impl Status {
     /// How it is now.
     #[must_use]
-    pub fn of(state: &State) -> Self {
+    pub fn of(state: &State, last: &Last) -> Self {
         let interception = state.interception.as_ref();
         let not_counted = match interception {
             None => Some("interception is off".to_owned()),
@@ -109,10 +124,19 @@ impl Status {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: state.since.elapsed().as_secs(),
+            generation: state.generation,
+            last_reload: ReloadStatus::of(last),
             retries_refused: state.retries_refused(),
             not_counted,
             pools: state.backends.pools().iter().map(|pool| PoolStatus::of(pool, state)).collect(),
         }
+    }
+}
+
+impl ReloadStatus {
+    fn of(last: &Last) -> Option<Self> {
+        let at = last.at?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Some(Self { at, error: last.error.clone(), refused: last.refused })
     }
 }
 
@@ -130,7 +154,7 @@ impl TargetStatus {
     fn of(backend: &Backend, state: &State) -> Self {
         let totals = backend.totals();
         let (good, errors, failures) = (totals.good, totals.errors, totals.failures);
-        let connections = Connections::of(backend, state.interception.as_ref());
+        let connections = Connections::of(backend, state.interception.as_deref());
         Self {
             name: backend.name.to_string(),
             url: url_of(backend.scheme, &backend.authority),
@@ -192,6 +216,9 @@ const COLUMNS: [&str; 10] = [
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "dispa {}, up for {}", self.version, span(self.uptime_seconds))?;
+        if let Some(error) = self.last_reload.as_ref().and_then(|it| it.error.as_ref()) {
+            writeln!(f, "the last reload was refused, an older configuration counts:\n{error}")?;
+        }
         if let Some(reason) = &self.not_counted {
             writeln!(f, "bytes and round trip times are not counted: {reason}")?;
         }
@@ -272,7 +299,7 @@ mod tests {
     use super::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};
     use crate::{
         config::{Config, Overrides},
-        state::State,
+        state::{Last, State},
     };
 
     fn target(name: &str) -> TargetStatus {
@@ -321,6 +348,8 @@ mod tests {
         let status = Status {
             version: "0.1.0".to_owned(),
             uptime_seconds: 93_784,
+            generation: 1,
+            last_reload: None,
             retries_refused: 5,
             not_counted: None,
             pools: vec![empty, pool],
@@ -355,7 +384,7 @@ domain = 'a.test'
 enabled_backends_tag = 't'
 ";
         let config = Config::parse(text, "c.toml", &Overrides::default()).expect("valid");
-        let status = Status::of(&State::new(&config, None));
+        let status = Status::of(&State::new(&config, None), &Last::default());
         assert_eq!(status.not_counted.as_deref(), Some("interception is off"));
         let json = serde_json::to_string(&status).expect("serialises");
         assert_eq!(serde_json::from_str::<Status>(&json).expect("reads"), status);

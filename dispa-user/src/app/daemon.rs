@@ -1,6 +1,7 @@
 //! The daemon from start to stop.
 
 use std::{
+    io::{self, IsTerminal as _},
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -19,12 +20,14 @@ use super::{
 use crate::{
     admin,
     config::{CgroupChoice, Config, Dns, Scheme, Scope, Target, TargetAuthority},
-    control::{Learner, Signals, log_events, watch_backends},
+    control::{
+        HangUp, Learner, ReloadSignals, StopSignals, follow_file, log_events, watch_backends,
+    },
     kernel::{Cgroup2, Doors, Interceptor, Options, monotonic_ns, require},
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     net::SlotRoute,
     proxy::{Listeners, WorkerStart},
-    state::{Interception, State},
+    state::{ConfigSource, Interception, Live, Reloader, State},
     upstream::Backend,
 };
 
@@ -57,31 +60,43 @@ impl Plan {
 /// A running daemon.
 #[derive(Debug)]
 pub struct Daemon {
-    state: Arc<State>,
+    live: Arc<Live>,
     stop: StopHandle,
-    /// How long open exchanges may go on once the daemon stops.
-    drain_timeout: Duration,
     workers: Vec<JoinHandle<()>>,
     route: Option<SlotRoute>,
 }
 
 /// Runs the daemon until a signal asks it to stop.
-pub async fn run(config: &Config, plan: Plan) -> Result<(), StartError> {
-    let mut signals = Signals::catch().map_err(StartError::system("catch signals"))?;
+pub async fn run(config: &Config, source: ConfigSource, plan: Plan) -> Result<(), StartError> {
+    let hang_up = if io::stdin().is_terminal() { HangUp::Stops } else { HangUp::Reloads };
+    let uncaught = StartError::system;
+    let mut signals = StopSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
+    let reloads = ReloadSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
     let daemon = Daemon::start(config, plan).await?;
-    warn_of_tls(config, &daemon.state);
-    let socket = admin::Socket::open(config, &daemon.state);
-    let signal = signals.stop().await;
+    warn_of_tls(config, &daemon.live.state());
+    let reloader = Reloader::new(source, Arc::clone(&daemon.live));
+    tokio::spawn(follow_signals(reloads, Arc::clone(&reloader)));
+    tokio::spawn(follow_file(Arc::clone(&reloader)));
+    let socket = admin::Socket::open(config, &daemon.live, &reloader);
+    let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     let stop = daemon.stop.clone();
     tokio::spawn(async move {
-        let signal = signals.stop().await;
+        let signal = signals.next().await;
         tracing::warn!(signal, "stopping at once");
         stop.advance(Phase::Stopping);
     });
     drop(socket);
     daemon.stop().await;
     Ok(())
+}
+
+async fn follow_signals(mut signals: ReloadSignals, reloader: Arc<Reloader>) {
+    loop {
+        let signal = signals.next().await;
+        // What is wrong with it is logged.
+        let _ = reloader.reload(signal).await;
+    }
 }
 
 impl Daemon {
@@ -112,11 +127,11 @@ impl Daemon {
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
         let state = State::new(config, interception);
         count_backends(&state);
+        let live = Live::new(state);
         let (stop, stopped) = stop_signal();
-        let workers = start_workers(config, listeners, &state, &stopped)?;
-        watch_backends(&state, &config.health);
-        let drain_timeout = config.http.drain_timeout;
-        let mut daemon = Self { state, stop, drain_timeout, workers, route: None };
+        let workers = start_workers(config, listeners, &live, &stopped)?;
+        watch_backends(&live);
+        let mut daemon = Self { live, stop, workers, route: None };
         if let Err(error) = daemon.start_intercepting(plan).await {
             daemon.stop().await;
             return Err(error);
@@ -127,30 +142,32 @@ impl Daemon {
     }
 
     async fn start_intercepting(&self, plan: &Plan) -> Result<(), StartError> {
-        let (Some(interception), Some(cgroup)) = (&self.state.interception, &plan.cgroup) else {
+        let interception = self.live.state().interception.clone();
+        let (Some(interception), Some(cgroup)) = (interception, &plan.cgroup) else {
             return Ok(());
         };
         if let Some(events) = interception.take_events() {
             tokio::spawn(log_events(events));
         }
-        let mut learner = Learner::start(Arc::clone(&self.state));
-        learner.warm_start(interception).await;
+        let mut learner = Learner::start(&self.live);
+        learner.warm_start(&interception).await;
         interception.attach(cgroup)?;
         tracing::info!(cgroup = %cgroup.display(), "attached");
-        tokio::spawn(learner.run());
+        tokio::spawn(learner.run(interception));
         Ok(())
     }
 
     /// Stops in the order that harms nobody: redirection first, then new connections, then, when
     /// they are done or their time is up, the open ones.
     pub async fn stop(self) {
-        if let Some(interception) = &self.state.interception {
+        let state = self.live.state();
+        if let Some(interception) = &state.interception {
             interception.detach();
         }
         self.stop.advance(Phase::Draining);
-        let stop = self.stop.clone();
+        let (stop, drain_timeout) = (self.stop.clone(), state.http.drain_timeout);
         tokio::spawn(async move {
-            sleep(self.drain_timeout).await;
+            sleep(drain_timeout).await;
             stop.advance(Phase::Stopping);
         });
         let workers = self.workers;
@@ -162,9 +179,9 @@ impl Daemon {
         if let Some(route) = self.route {
             remove(route).await;
         }
-        last_closes(&self.state).await;
-        report_backends(&self.state);
-        report(&self.state);
+        last_closes(&state).await;
+        report_backends(&state);
+        report(&state);
     }
 }
 
@@ -240,17 +257,13 @@ fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, Sta
     let dns = intercept.dns == Dns::Relay;
     let clients = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
     let kernel = Interceptor::load(&Options { doors, events, clients, dns, caught_ports })?;
-    let backends = config.backends.iter().filter_map(|target| {
-        let TargetAuthority { host, port } = &target.authority;
-        Some(SocketAddr::new(host.ip()?, *port))
-    });
-    Ok(Interception::new(kernel, doors, intercept, backends))
+    Ok(Interception::new(kernel, doors, intercept, config.backend_addresses()))
 }
 
 fn start_workers(
     config: &Config,
     listeners: Vec<Listeners>,
-    state: &Arc<State>,
+    live: &Arc<Live>,
     stopped: &Stopped,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let pulse = Pulse::new(config.server.workers, monotonic_ns());
@@ -259,7 +272,7 @@ fn start_workers(
         let start = WorkerStart {
             number,
             listeners,
-            state: Arc::clone(state),
+            live: Arc::clone(live),
             pulse: pulse.clone(),
             stopped: stopped.clone(),
         };

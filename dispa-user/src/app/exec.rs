@@ -14,7 +14,11 @@ use super::{
     StartError,
     daemon::{Daemon, Plan},
 };
-use crate::{config::Config, control::Signals, kernel::Cgroup2};
+use crate::{
+    config::Config,
+    control::{HangUp, StopSignals},
+    kernel::Cgroup2,
+};
 
 /// The hidden command that a child runs as before it becomes the user's.
 pub(crate) const ENTER: &str = "__enter";
@@ -28,7 +32,8 @@ const PREFIX: &str = "dispa-exec-";
 
 /// Runs `command` with its connections intercepted; its exit status, 128 + n for signal n.
 pub async fn exec(config: &Config, events: bool, command: &[OsString]) -> Result<u8, StartError> {
-    let mut signals = Signals::catch().map_err(StartError::system("catch signals"))?;
+    let mut signals =
+        StopSignals::catch(HangUp::Stops).map_err(StartError::system("catch signals"))?;
     let cgroup = OwnCgroup::create()?;
     let plan = Plan { explicit: None, cgroup: Some(cgroup.path.clone()), events };
     let daemon = Daemon::start(config, plan).await?;
@@ -67,11 +72,11 @@ fn spawn(cgroup: &Path, command: &[OsString]) -> io::Result<Child> {
 
 /// Waits for the command. A terminal's Ctrl-C reaches it by itself; SIGTERM is passed on, and so is
 /// the end of the terminal, as one.
-async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {
+async fn wait(mut child: Child, signals: &mut StopSignals) -> io::Result<ExitStatus> {
     loop {
         tokio::select! {
             status = child.wait() => return status,
-            signal = signals.stop() => {
+            signal = signals.next() => {
                 if signal != "SIGINT" {
                     terminate(&child);
                 }

@@ -76,6 +76,16 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have the running daemon read its configuration again.
+    ///
+    /// A file that is wrong changes nothing. What cannot change while the daemon runs is named. SIGHUP,
+    /// SIGUSR1 and a change of the file do the same. Exit code 1: refused; 69: no daemon answers.
+    #[command(after_help = "Example: dispa reload --wait -c /etc/dispa/dispa.toml")]
+    Reload {
+        /// Wait until the new configuration counts, and tell what is wrong if it does not.
+        #[arg(long)]
+        wait: bool,
+    },
     /// Check that this host has what interception needs, and say how to mend what is missing.
     #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
     Doctor,

@@ -3,12 +3,14 @@
 mod args;
 mod doctor;
 mod explain;
+mod reload;
 mod status;
 
 use std::{
     ffi::OsString,
     fmt,
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -17,7 +19,8 @@ use clap::Parser as _;
 use crate::{
     admin::{AskError, Subject, SubjectError},
     app::{self, Log, Plan, StartError},
-    config::{Config, ConfigError, Overrides},
+    config::{Config, ConfigError, DEFAULT_SOCKET, Overrides},
+    state::ConfigSource,
 };
 use args::{Args, Command};
 use serde::Serialize;
@@ -83,9 +86,10 @@ fn run(args: &Args) -> Result<u8, CliError> {
             Ok(0)
         }
         Some(Command::Status { json }) => {
-            status::run(&load(args)?, *json)?;
+            status::run(&socket(args)?, *json)?;
             Ok(0)
         }
+        Some(Command::Reload { wait }) => reload::run(&socket(args)?, *wait),
         Some(Command::Doctor) => Ok(doctor::run(&args.config)),
         Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
     }
@@ -95,7 +99,8 @@ fn daemon(args: &Args) -> Result<u8, CliError> {
     let config = load(args)?;
     let _log = start_log(args, &config, None);
     let plan = Plan::of(&config, args.verbose)?;
-    runtime()?.block_on(app::run(&config, plan))?;
+    let source = ConfigSource { path: args.config.clone(), overrides: overrides(args) };
+    runtime()?.block_on(app::run(&config, source, plan))?;
     Ok(0)
 }
 
@@ -107,8 +112,23 @@ fn exec(args: &Args, command: &[OsString]) -> Result<u8, CliError> {
 }
 
 fn load(args: &Args) -> Result<Config, ConfigError> {
-    let overrides = Overrides { bind_address: args.bind, styled: app::colours() };
-    Config::from_file(&args.config, &overrides)
+    Config::from_file(&args.config, &overrides(args))
+}
+
+/// Where the daemon is asked. Where the file is wrong, the daemon that runs by an older one may be where
+/// it is by default.
+fn socket(args: &Args) -> Result<PathBuf, CliError> {
+    match load(args) {
+        Ok(config) => config.admin.socket.ok_or(CliError::NoSocket),
+        Err(error) => {
+            eprintln!("{error}\ndispa: asking at {DEFAULT_SOCKET} all the same");
+            Ok(DEFAULT_SOCKET.into())
+        }
+    }
+}
+
+fn overrides(args: &Args) -> Overrides {
+    Overrides { bind_address: args.bind, styled: app::colours() }
 }
 
 fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Log {

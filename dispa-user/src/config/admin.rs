@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::section::Section;
 use super::value::{Reading, Value, parsed};
 
-const DEFAULT_SOCKET: &str = "/run/dispa/dispa.sock";
+/// Where it is unless the configuration says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/dispa/dispa.sock";
 /// What a socket's address holds, less its final NUL (`sun_path`, unix(7)).
 const MAX_SOCKET_BYTES: usize = 107;
 

@@ -37,7 +37,7 @@ use section::Section;
 use syntax::Parsed;
 use targets::Targets;
 
-pub use admin::Admin;
+pub use admin::{Admin, DEFAULT_SOCKET};
 pub use balancing::{Balancing, HashKey, Secret, StickyCookie};
 pub use connections::UpstreamConnections;
 pub use error::ConfigError;
@@ -107,6 +107,42 @@ impl Config {
             }
             _ => Err(invalid(&document, &errors)),
         }
+    }
+
+    /// This configuration as it can take the place of `old` while the daemon runs, and the keys that
+    /// have changed and cannot: they are as they were.
+    #[must_use]
+    pub fn in_place_of(mut self, old: &Self) -> (Self, Vec<&'static str>) {
+        let mut stay = Vec::new();
+        let mut keep = |key, differs: bool| {
+            if differs {
+                stay.push(key);
+            }
+        };
+        let (server, intercept) = (&old.server, &old.intercept);
+        keep("server.bind_address", self.server.bind_address != server.bind_address);
+        keep("server.workers", self.server.workers != server.workers);
+        keep("intercept.enabled", self.intercept.enabled != intercept.enabled);
+        keep("intercept.cgroup", self.intercept.cgroup != intercept.cgroup);
+        keep("intercept.ports", self.intercept.ports != intercept.ports);
+        keep("intercept.scope", self.intercept.scope != intercept.scope);
+        keep("intercept.dns", self.intercept.dns != intercept.dns);
+        keep("logging.level", self.logging.level != old.logging.level);
+        keep("logging.format", self.logging.format != old.logging.format);
+        keep("admin.socket", self.admin != old.admin);
+        self.server.bind_address = server.bind_address;
+        self.server.workers = server.workers;
+        let on_no_backend = self.intercept.on_no_backend;
+        self.intercept = Intercept { on_no_backend, ..intercept.clone() };
+        self.logging = old.logging;
+        self.admin = old.admin.clone();
+        (self, stay)
+    }
+
+    /// The addresses of backends that are written as such.
+    pub fn backend_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let authorities = self.backends.iter().map(|target| &target.authority);
+        authorities.filter_map(|it| Some(SocketAddr::new(it.host.ip()?, it.port)))
     }
 
     fn read(root: &mut Section<'_>) -> Self {

@@ -7,13 +7,14 @@ use std::{
 };
 
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
+    task::AbortHandle,
     time::{MissedTickBehavior, interval, timeout_at},
 };
 
 use crate::{
     dns::{Answer, NoAnswer, poll},
-    state::{Interception, State},
+    state::{Interception, Live, State},
     types::HostName,
 };
 
@@ -32,8 +33,11 @@ const QUEUE: usize = 64;
 /// Resolves the intercepted exact names and applies what it learns.
 #[derive(Debug)]
 pub struct Learner {
-    state: Arc<State>,
+    changes: watch::Receiver<Arc<State>>,
+    sender: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
+    turn: Arc<Semaphore>,
+    polls: HashMap<HostName, AbortHandle>,
     waiting: HashSet<HostName>,
     /// The last error of each name that has one, so that it is told once and not at every retry.
     failing: HashMap<HostName, NoAnswer>,
@@ -42,14 +46,39 @@ pub struct Learner {
 impl Learner {
     /// Starts to ask for every exact name; needs a runtime.
     #[must_use]
-    pub fn start(state: Arc<State>) -> Self {
+    pub fn start(live: &Live) -> Self {
         let (sender, answers) = mpsc::channel(QUEUE);
-        let turn = Arc::new(Semaphore::new(MOST_QUERIES));
-        let waiting: HashSet<HostName> = state.rules.exact_names().cloned().collect();
-        for name in &waiting {
-            tokio::spawn(poll(name.clone(), Arc::clone(&turn), sender.clone()));
+        let mut learner = Self {
+            changes: live.watch(),
+            sender,
+            answers,
+            turn: Arc::new(Semaphore::new(MOST_QUERIES)),
+            polls: HashMap::new(),
+            waiting: HashSet::new(),
+            failing: HashMap::new(),
+        };
+        learner.follow();
+        learner.waiting = learner.polls.keys().cloned().collect();
+        learner
+    }
+
+    /// Asks for what the rules have by now, and for nothing else.
+    fn follow(&mut self) {
+        let state = Arc::clone(&self.changes.borrow_and_update());
+        let names: HashSet<HostName> = state.rules.exact_names().cloned().collect();
+        self.polls.retain(|name, poll| {
+            let stays = names.contains(name);
+            if !stays {
+                poll.abort();
+            }
+            stays
+        });
+        self.failing.retain(|name, _| names.contains(name));
+        for name in names {
+            let (turn, sender) = (Arc::clone(&self.turn), self.sender.clone());
+            let start = || tokio::spawn(poll(name.clone(), turn, sender)).abort_handle();
+            self.polls.entry(name.clone()).or_insert_with(start);
         }
-        Self { state, answers, waiting, failing: HashMap::new() }
     }
 
     /// Applies first answers until every name has one, or for as long as the start may wait.
@@ -65,21 +94,24 @@ impl Learner {
     }
 
     /// Applies answers and ends what runs out, for ever.
-    pub async fn run(mut self) {
-        let state = Arc::clone(&self.state);
-        let Some(interception) = &state.interception else { return };
+    pub async fn run(mut self, interception: Arc<Interception>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(answer) = self.answers.recv() => self.apply(interception, &answer),
+                Some(answer) = self.answers.recv() => self.apply(&interception, &answer),
                 _ = ticks.tick() => interception.tidy(Instant::now()),
+                Ok(()) = self.changes.changed() => self.follow(),
             }
         }
     }
 
     fn apply(&mut self, interception: &Interception, answer: &Answer) {
         self.waiting.remove(&answer.name);
+        if !self.polls.contains_key(&answer.name) {
+            // It was asked for before the rules changed.
+            return;
+        }
         match &answer.addresses {
             Err(error) => {
                 if matches!(error, NoAnswer::Unknown(_)) {

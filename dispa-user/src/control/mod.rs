@@ -1,11 +1,14 @@
-//! What the daemon hears while it runs: signals, DNS answers, the kernel's events.
+//! What the daemon hears while it runs: signals, another configuration, DNS answers, the kernel's
+//! events.
 
 mod events;
+mod file;
 mod learn;
 mod signals;
 mod watch;
 
 pub use events::log_events;
+pub use file::follow_file;
 pub use learn::Learner;
-pub use signals::Signals;
+pub use signals::{HangUp, ReloadSignals, StopSignals};
 pub use watch::watch_backends;

@@ -2,27 +2,40 @@
 
 use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     config::HealthCheck,
-    state::State,
+    state::Live,
     upstream::{Backend, probe},
 };
 
-/// Has every backend probed for as long as this runtime runs, if `check` says so. The first
-/// verdicts come at once.
-pub fn watch_backends(state: &Arc<State>, check: &HealthCheck) {
-    if !check.enabled {
-        return;
-    }
-    for backend in state.backends.all() {
-        tokio::spawn(watch(Arc::clone(state), Arc::clone(backend), check.clone()));
+/// Has every backend probed for as long as this runtime runs, if the configuration says so. The first
+/// verdicts come at once, and so do those after another configuration.
+pub fn watch_backends(live: &Arc<Live>) {
+    tokio::spawn(watch_all(Arc::clone(live)));
+}
+
+async fn watch_all(live: Arc<Live>) {
+    let mut changes = live.watch();
+    loop {
+        let state = Arc::clone(&changes.borrow_and_update());
+        // Dropped with the loop's turn, and with them every probe under way.
+        let mut probes = JoinSet::new();
+        for backend in state.backends.all().iter().filter(|_| state.config.health.enabled) {
+            let check = state.config.health.clone();
+            probes.spawn(watch(Arc::clone(&live), Arc::clone(backend), check));
+        }
+        drop(state);
+        if changes.changed().await.is_err() {
+            return;
+        }
     }
 }
 
-async fn watch(state: Arc<State>, backend: Arc<Backend>, check: HealthCheck) {
+async fn watch(live: Arc<Live>, backend: Arc<Backend>, check: HealthCheck) {
     loop {
+        let state = live.state();
         let mark = |socket: BorrowedFd<'_>| state.mark(socket, backend.number);
         let result = probe(&backend, &check, mark).await;
         match &result {
@@ -30,6 +43,7 @@ async fn watch(state: Arc<State>, backend: Arc<Backend>, check: HealthCheck) {
             Err(error) => state.backends.probed(&backend, Err(error)),
             Ok(()) => state.backends.probed(&backend, Ok(())),
         }
+        drop(state);
         sleep(jittered(check.interval)).await;
     }
 }

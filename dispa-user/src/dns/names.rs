@@ -105,6 +105,16 @@ impl NameTable {
         changes
     }
 
+    /// Ends what names own that are to be forgotten.
+    pub fn forget(&mut self, is_forgotten: impl Fn(&HostName) -> bool) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for (_, owned) in self.names.extract_if(|name, _| is_forgotten(name)) {
+            self.owned -= owned.len();
+            changes.extend(owned.keys().filter_map(|address| lose(&mut self.owners, *address)));
+        }
+        changes
+    }
+
     /// Nobody could be asked: what `name` owns, it owns for a while longer.
     pub fn keep(&mut self, name: &HostName, now: Instant) {
         if let Some(owned) = self.names.get_mut(name) {

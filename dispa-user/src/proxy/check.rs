@@ -29,14 +29,15 @@ pub(super) fn request(request: &Request<Incoming>, link: &Link) -> Result<HostNa
 /// Whether it asks for another protocol on a stream of its own (RFC 8441 section 4), one that the
 /// configuration allows.
 fn asks_for_allowed<B>(request: &Request<B>, link: &Link) -> bool {
-    let allowed = &link.worker.state.http.upgrades;
+    let state = link.worker.state();
+    let allowed = &state.http.upgrades;
     let asked = request.extensions().get::<Protocol>();
     asked.is_some_and(|it| allowed.iter().any(|name| name.eq_ignore_ascii_case(it.as_str())))
 }
 
 /// What the judge of an HTTP/1 stream has looked at there.
 fn check_http2(request: &Request<Incoming>, link: &Link) -> Result<(), Refusal> {
-    let limits = link.worker.state.http.heads;
+    let limits = link.worker.state().http.heads;
     let (fields, target) = (request.headers(), request.uri());
     if fields.len() > limits.fields {
         return Err(Refusal::bad(Fault::TooManyFields));

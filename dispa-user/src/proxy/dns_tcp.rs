@@ -38,7 +38,7 @@ pub(super) async fn relay(
     let (from_client, to_client) = client.split();
     let (from_resolver, to_resolver) = resolver.split();
     let questions = copy(from_client, to_resolver, |message| {
-        if let Some(question) = intercepted(message, &worker.state) {
+        if let Some(question) = intercepted(message, &worker.state()) {
             in_flight.borrow_mut().asked(question, Instant::now());
         }
     });
@@ -59,7 +59,7 @@ fn learn(message: &[u8], in_flight: &RefCell<InFlight>, worker: &Worker) {
     let now = Instant::now();
     let Some(asked) = in_flight.borrow_mut().answered(message, now) else { return };
     if let Some(lesson) = lesson(message, &asked)
-        && let Some(interception) = &worker.state.interception
+        && let Some(interception) = &worker.interception
     {
         interception.learn(&lesson, now);
     }

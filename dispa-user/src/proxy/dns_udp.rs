@@ -103,7 +103,7 @@ fn ask(relay: &Rc<Relay>, datagram: Datagram, bytes: &[u8]) {
     let Some(flow) = known.or_else(|| open(relay, ends)) else { return };
     flow.last_used.set(Instant::now());
     flow.unanswered.set(flow.unanswered.get().saturating_add(1));
-    if let Some(question) = intercepted(bytes, &relay.worker.state) {
+    if let Some(question) = intercepted(bytes, &relay.worker.state()) {
         flow.in_flight.borrow_mut().asked(question, Instant::now());
     }
     if let Err(error) = send(&flow.upstream, bytes) {
@@ -128,7 +128,7 @@ pub(super) fn intercepted(query: &[u8], state: &State) -> Option<Question> {
 }
 
 fn open(relay: &Rc<Relay>, ends: Ends) -> Option<Rc<Flow>> {
-    let lease = relay.worker.state.interception.as_ref()?.arrived(ends.slot)?;
+    let lease = relay.worker.interception.as_ref()?.arrived(ends.slot)?;
     if lease.destination().port() != DNS_PORT {
         // A socket older than what its slot stands for now.
         return None;
@@ -232,7 +232,7 @@ fn bring_back(flow: &Flow, relay: &Relay, answer: &[u8]) {
     let asked = flow.in_flight.borrow_mut().answered(answer, now);
     if let Some(asked) = asked
         && let Some(lesson) = lesson(answer, &asked)
-        && let Some(interception) = &relay.worker.state.interception
+        && let Some(interception) = &relay.worker.interception
     {
         interception.learn(&lesson, now);
     }
@@ -254,7 +254,7 @@ fn note_no_socket(resolver: SocketAddr, relay: &Relay, error: &io::Error) {
 }
 
 fn leave_alone(resolver: SocketAddr, relay: &Relay) {
-    if let Some(interception) = &relay.worker.state.interception {
+    if let Some(interception) = &relay.worker.interception {
         interception.leave_alone(resolver, Instant::now());
     }
 }

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     config::{OnNoBackend, Protocol},
     framing::Fault,
+    state::State,
     types::Outcome,
     upstream::{
         Backend, BackendPool, Backends, Outgoing, ResponseBody, Sending, UpstreamError, Wanted,
@@ -33,6 +34,7 @@ use crate::{
 /// Where a request may go.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Route<'p> {
+    pub(super) state: &'p State,
     pub(super) pool: &'p BackendPool,
     pub(super) wanted: Wanted,
     /// The backend that was picked for it.
@@ -48,13 +50,13 @@ pub(super) async fn to_backend(
     replier: Replier,
     mut record: Record,
 ) -> Response<AnyBody> {
-    let Worker { state, connections, retries, .. } = &*link.worker;
-    let first = route.first;
+    let Worker { connections, retries, .. } = &*link.worker;
+    let Route { state, first, .. } = route;
     let passes = state.on_no_backend == OnNoBackend::Passthrough && link.client.arrival().is_some();
     // As the client sent it.
     let original = passes.then(|| Box::new(head_of(&request)));
     let interim = interim::sink(&request, link);
-    let asked = match prepare(&mut request, first.protocol, link) {
+    let asked = match prepare(&mut request, first.protocol, state) {
         Ok(asked) => asked,
         Err(refusal) => return replier.refuse(&refusal, record),
     };
@@ -82,14 +84,14 @@ pub(super) async fn to_backend(
         && let Some(body) = sending.into_body()
     {
         record.no_backend();
-        return Box::pin(to_origin(original.map(|()| body), link, replier, record)).await;
+        return Box::pin(to_origin(original.map(|()| body), link, state, replier, record)).await;
     }
     if let Ok(response) = &mut sent
         && let Some(cookie) = route.pool.cookie(answering, route.wanted.wish)
     {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    answer(sent, asked, link, replier, record).await
+    answer(sent, asked, link, state, replier, record).await
 }
 
 /// What became of a request, and the backend that it became of.
@@ -104,7 +106,8 @@ async fn elsewhere<'p>(
     link: &Link,
     record: &mut Record,
 ) -> Sent<'p> {
-    let Worker { state, connections, retries, .. } = &*link.worker;
+    let Worker { connections, retries, .. } = &*link.worker;
+    let state = route.state;
     let mut tried = vec![route.first.number];
     let mut last: Sent<'p> = (first, route.first);
     while !sending.left().is_zero() {
@@ -173,6 +176,7 @@ fn is_overloaded(status: StatusCode) -> bool {
 pub(super) async fn to_origin(
     mut request: Request<Incoming>,
     link: &Link,
+    state: &State,
     replier: Replier,
     record: Record,
 ) -> Response<AnyBody> {
@@ -182,25 +186,25 @@ pub(super) async fn to_origin(
     let protocol =
         if request.version() == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
     let interim = interim::sink(&request, link);
-    let asked = match prepare(&mut request, protocol, link) {
+    let asked = match prepare(&mut request, protocol, state) {
         Ok(asked) => asked,
         Err(refusal) => return replier.refuse(&refusal, record),
     };
-    let outgoing = Outgoing { request, interim, limit: link.worker.state.request_timeout };
+    let outgoing = Outgoing { request, interim, limit: state.request_timeout };
     let connections = &link.worker.connections;
     let mut sending = connections.begin(outgoing);
     let sent = connections.send_once(arrival.origin.0, &mut sending).await;
     drop(sending);
-    answer(sent, asked, link, replier, record).await
+    answer(sent, asked, link, state, replier, record).await
 }
 
 /// Gives the request the form of the next hop. Returns the change of protocol that it asks for.
 fn prepare(
     request: &mut Request<Incoming>,
     protocol: Protocol,
-    link: &Link,
+    state: &State,
 ) -> Result<Option<Asked>, Refusal> {
-    let http = &link.worker.state.http;
+    let http = &state.http;
     let formless = || Refusal::bad(Fault::Target);
     let host = host_field(request).ok_or_else(formless)?;
     let from = request.version();
@@ -281,6 +285,7 @@ async fn answer(
     sent: Result<Response<ResponseBody>, UpstreamError>,
     asked: Option<Asked>,
     link: &Link,
+    state: &State,
     replier: Replier,
     mut record: Record,
 ) -> Response<AnyBody> {
@@ -295,7 +300,7 @@ async fn answer(
         hop.answers().await;
     }
     record.status(response.status());
-    let http = &link.worker.state.http;
+    let http = &state.http;
     if let Some(asked) = asked
         && upgrade::is_agreed(&response)
     {

@@ -28,7 +28,8 @@ pub(super) fn via(fields: &mut HeaderMap, from: Version, http: &Http) {
 
 /// Tells the backend who asks, as the configuration wants it.
 pub(super) fn tell<B>(request: &mut Request<B>, link: &Link) {
-    let http = &link.worker.state.http;
+    let state = link.worker.state();
+    let http = &state.http;
     let ip = link.client.ip();
     let keeps = match http.forwarded {
         Forwarded::Off => return,

@@ -66,7 +66,7 @@ pub(super) struct Begun {
 pub(super) async fn serve(stream: TcpStream, begun: Begun, client: Client, worker: Rc<Worker>) {
     let hop = Rc::new(Hop::new(begun.late));
     let seen = begun.seen;
-    let judge = Inbound::new(worker.state.http.heads, Rc::clone(&hop));
+    let judge = Inbound::new(worker.state().http.heads, Rc::clone(&hop));
     let mut gate = Gate::new(stream, seen, judge);
     let client = Rc::new(client);
     loop {
@@ -89,9 +89,10 @@ pub(super) async fn serve(stream: TcpStream, begun: Begun, client: Client, worke
 /// Waits for the next request; `false` if there is to be none.
 async fn comes(stream: &TcpStream, worker: &Worker) -> bool {
     let mut stopped = worker.stopped.clone();
+    let patience = worker.state().keep_alive_timeout.saturating_sub(TICK);
     tokio::select! {
         biased;
-        come = timeout(worker.state.keep_alive_timeout.saturating_sub(TICK), stream.readable()) => {
+        come = timeout(patience, stream.readable()) => {
             matches!(come, Ok(Ok(())))
         }
         () = stopped.reached(Phase::Draining) => false,
@@ -108,12 +109,15 @@ async fn busy(
     let switched = Rc::new(RefCell::new(None));
     let link = Rc::new(Link::http1(client, worker, hop, &switched));
     let service = service_fn(|request| exchange(request, Rc::clone(&link)));
-    let http = &worker.state.http;
+    let (heads, body_timeout, header_timeout) = {
+        let http = &worker.state().http;
+        (http.heads, http.body_timeout, http.header_timeout)
+    };
     let mut builder = http1::Builder::new();
-    if http.heads.fields > FIELDS_WITHOUT_MEMORY {
-        builder.max_headers(http.heads.fields);
+    if heads.fields > FIELDS_WITHOUT_MEMORY {
+        builder.max_headers(heads.fields);
     }
-    builder.max_buf_size(http.heads.bytes.max(BUFFER));
+    builder.max_buf_size(heads.bytes.max(BUFFER));
     let mut connection = builder.serve_connection(TokioIo::new(gate), service);
 
     let mut stopped = worker.stopped.clone();
@@ -141,10 +145,10 @@ async fn busy(
             if hop.is_gone(HALF_CLOSED) {
                 return Poll::Ready(Why::Broken);
             }
-            if hop.is_blocked(http.body_timeout) {
+            if hop.is_blocked(body_timeout) {
                 return Poll::Ready(Why::Stuck);
             }
-            if !hop.is_late(http.header_timeout) && hop.is_idle() && !drains {
+            if !hop.is_late(header_timeout) && hop.is_idle() && !drains {
                 if was_idle {
                     return Poll::Ready(Why::Idle);
                 }

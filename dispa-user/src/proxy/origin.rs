@@ -31,7 +31,7 @@ impl Arrival {
 /// `None` for a connection to an address of `lo` that is no slot, or to a slot that stands for
 /// nothing: there is nowhere to take it.
 pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
-    let interception = worker.state.interception.as_ref()?;
+    let interception = worker.interception.as_ref()?;
     let here = stream.local_addr().ok()?;
     let lease = interception.arrived(here.ip())?;
     let client = stream.peer_addr().ok()?;
@@ -40,7 +40,7 @@ pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
 
 /// The process of the socket at `client` that is connected to `here`.
 fn process(client: SocketAddr, here: SocketAddr, worker: &Worker) -> Option<u32> {
-    let clients = worker.state.interception.as_ref()?.clients()?;
+    let clients = worker.interception.as_ref()?.clients()?;
     let cookie = worker.socket_diag.as_ref()?.cookie(client, here);
     let cookie = cookie.inspect_err(|error| tracing::debug!(%error, "whose socket?")).ok()??;
     Some(clients.of(cookie)?.process)

@@ -10,6 +10,7 @@ use crate::{
     config::{OnNoBackend, Scheme},
     net::{self, Failure, Relayed, Side, keep_alive, reset},
     rules::Rule,
+    state::State,
     types::Outcome,
     upstream::{Backend, Worth},
 };
@@ -47,12 +48,13 @@ pub(super) async fn to_backend(
     rule: &Rule,
     mut record: Record,
     worker: &Worker,
+    state: &State,
 ) {
-    let reached = reach_backend(arrival, rule, &mut record, worker);
-    let reached = timeout(worker.state.request_timeout, reached).await;
+    let reached = reach_backend(arrival, rule, &mut record, worker, state);
+    let reached = timeout(state.request_timeout, reached).await;
     match reached.unwrap_or(Err(Outcome::BackendUnreachable)) {
         Ok(server) => relay(peeked.stream, &peeked.prefix, server, Outcome::Ok, record).await,
-        Err(_) if worker.state.on_no_backend == OnNoBackend::Passthrough => {
+        Err(_) if state.on_no_backend == OnNoBackend::Passthrough => {
             record.no_backend();
             to_origin(peeked, arrival, record, worker).await;
         }
@@ -68,8 +70,9 @@ async fn reach_backend(
     rule: &Rule,
     record: &mut Record,
     worker: &Worker,
+    state: &State,
 ) -> Result<TcpStream, Outcome> {
-    let backends = &worker.state.backends;
+    let backends = &state.backends;
     let pool = backends.pool(rule.pool).ok_or(Outcome::NoBackend)?;
     let wanted = pick::for_connection(pool, arrival);
     // It has a connection to itself, of all that there may be.

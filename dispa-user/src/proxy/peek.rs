@@ -73,7 +73,7 @@ pub(super) async fn http(stream: TcpStream, worker: &Worker) -> Option<Spoken> {
     let mut peek = Peek { stream, seen: BytesMut::new() };
     let begun = async {
         peek.stream.readable().await.ok()?;
-        let end = Instant::now() + worker.state.http.header_timeout;
+        let end = Instant::now() + worker.state().http.header_timeout;
         loop {
             match timeout_at(end, peek.read_some()).await {
                 Ok(Ok(1..)) if may_be_http2(&peek.seen) => {
@@ -88,7 +88,7 @@ pub(super) async fn http(stream: TcpStream, worker: &Worker) -> Option<Spoken> {
         }
     };
     tokio::select! {
-        begun = timeout(worker.state.keep_alive_timeout, begun) => begun.ok().flatten(),
+        begun = timeout(worker.state().keep_alive_timeout, begun) => begun.ok().flatten(),
         () = stopped.reached(Phase::Draining) => None,
     }
 }
@@ -114,7 +114,7 @@ impl Peek {
     /// Reads on until the bytes tell what they are; what never does is opaque, but for a request that
     /// has named its host already.
     async fn finish(mut self, server: Option<TcpStream>, worker: &Worker) -> Peeked {
-        let end = Instant::now() + worker.state.http.header_timeout;
+        let end = Instant::now() + worker.state().http.header_timeout;
         let mut verdict = sniff(&self.seen);
         let mut late = false;
         while verdict == Verdict::More {
@@ -177,7 +177,7 @@ async fn race(mut peek: Peek, arrival: &Arrival, worker: &Worker) -> io::Result<
     }
     // Nobody there who speaks first. The client may yet, and then a backend may answer it; it does
     // not wait for ever, as it would not have without us.
-    match timeout(worker.state.keep_alive_timeout, peek.read_some()).await {
+    match timeout(worker.state().keep_alive_timeout, peek.read_some()).await {
         Ok(read) => read.map(drop)?,
         Err(_) => return Ok(peek.opaque(None)),
     }

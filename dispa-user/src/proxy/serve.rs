@@ -201,22 +201,25 @@ pub(super) async fn exchange(
             Err(refusal) => return Ok(replier.refuse(&refusal, record)),
         }
     }
-    let Some(rule) = decide::request(&host, client, &worker.state) else {
+    // The same for all of the exchange, whatever becomes of the configuration meanwhile.
+    let state = worker.state();
+    let Some(rule) = decide::request(&host, client, &state) else {
         // What is rare is not to make every exchange larger.
-        return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);
+        return Ok(Box::pin(forward::to_origin(request, &link, &state, replier, record)).await);
     };
     record.rule(rule);
-    let Some(pool) = worker.state.pool(rule) else {
+    let Some(pool) = state.pool(rule) else {
         return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
     };
     let (wanted, picked) = pick::for_request(pool, client, &request, &worker.connections);
     let Some((backend, lease)) = picked else {
-        if client.arrival().is_some() && worker.state.on_no_backend == OnNoBackend::Passthrough {
-            return Ok(Box::pin(forward::to_origin(request, &link, replier, record)).await);
+        if client.arrival().is_some() && state.on_no_backend == OnNoBackend::Passthrough {
+            let forwarded = forward::to_origin(request, &link, &state, replier, record);
+            return Ok(Box::pin(forwarded).await);
         }
         return Ok(replier.refuse(&Refusal::of(Outcome::NoBackend), record));
     };
     record.backend(backend, lease);
-    let route = Route { pool, wanted, first: backend };
+    let route = Route { state: &state, pool, wanted, first: backend };
     Ok(forward::to_backend(request, route, &link, replier, record).await)
 }

@@ -123,7 +123,7 @@ pub(super) async fn switch(
         (Some(stream), _) => {
             fields.remove(SEC_WEBSOCKET_ACCEPT);
             record.status(StatusCode::OK);
-            let limit = link.worker.state.http.websocket_timeout;
+            let limit = link.worker.state().http.websocket_timeout;
             link.worker.tasks.spawn(async move {
                 let _under_way = under_way;
                 match stream.await {
@@ -157,7 +157,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     let Switched { tunnel, record, _under_way } = switched;
-    relay_between(client, tunnel, record, worker.state.http.websocket_timeout).await;
+    relay_between(client, tunnel, record, worker.state().http.websocket_timeout).await;
 }
 
 async fn relay_between<C>(

@@ -29,7 +29,8 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
     let Ok(peeked) = Box::pin(peek::peek(stream, &arrival, &worker)).await else {
         return record.client_aborted();
     };
-    match decide::connection(&peeked, &arrival, &worker.state) {
+    let state = worker.state();
+    match decide::connection(&peeked, &arrival, &state) {
         Way::Serve { host } => {
             record.replaced_by_exchanges();
             let client = Client::transparent(arrival, Some(host));
@@ -44,7 +45,8 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
         Way::Backend { host, rule } => {
             record.host(&host);
             record.rule(rule);
-            Box::pin(passthrough::to_backend(peeked, &arrival, rule, record, &worker)).await;
+            Box::pin(passthrough::to_backend(peeked, &arrival, rule, record, &worker, &state))
+                .await;
         }
         Way::Relay => Box::pin(passthrough::to_origin(peeked, &arrival, record, &worker)).await,
     }

@@ -1,7 +1,7 @@
 //! One worker: a thread with a runtime, listeners and connections of its own.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     io,
     net::UdpSocket,
     rc::Rc,
@@ -12,6 +12,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
+    sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -20,7 +21,7 @@ use crate::{
     kernel::monotonic_ns,
     life::{Phase, Pulse, Rarely, Stopped, Tasks},
     net::{DatagramDoor, Listener, SocketDiag},
-    state::State,
+    state::{Interception, Live, State, mark_own},
     types::Door,
     upstream::{Connections, Mark, RetryBudget},
 };
@@ -61,8 +62,8 @@ pub struct WorkerStart {
     pub number: usize,
     /// Its own listeners.
     pub listeners: Listeners,
-    /// Shared by all.
-    pub state: Arc<State>,
+    /// What counts now, shared by all.
+    pub live: Arc<Live>,
     /// Shared by all.
     pub pulse: Pulse,
     /// Says when to stop.
@@ -72,7 +73,8 @@ pub struct WorkerStart {
 /// What the steps of the walk use.
 #[derive(Debug)]
 pub struct Worker {
-    pub(super) state: Arc<State>,
+    state: RefCell<Snapshot>,
+    pub(super) interception: Option<Arc<Interception>>,
     pub(super) connections: Rc<Connections>,
     pub(super) retries: RetryBudget,
     /// Where it is to be known which process makes a connection.
@@ -84,7 +86,15 @@ pub struct Worker {
     warn_starved: Rarely,
 }
 
+/// The state of one moment, which does not change as long as it is held. Counted by this thread alone.
+pub(super) type Snapshot = Rc<Arc<State>>;
+
 impl Worker {
+    /// What counts now.
+    pub(super) fn state(&self) -> Snapshot {
+        Rc::clone(&self.state.borrow())
+    }
+
     /// Connections cannot be accepted: for a while this worker shows no sign of life, so that the
     /// kernel side lets new ones go direct instead of into a queue nobody serves.
     pub(super) fn starve(&self, error: &io::Error) {
@@ -110,22 +120,27 @@ impl WorkerStart {
 
     async fn serve(self) -> io::Result<()> {
         let tasks = Tasks::default();
+        let mut changes = self.live.watch();
+        let state = Arc::clone(&changes.borrow_and_update());
         let worker = Rc::new(Worker {
             connections: Connections::new(
-                self.state.http.clone(),
-                self.state.upstream,
-                self.state.workers,
-                mark(&self.state),
+                &state.http,
+                state.upstream,
+                state.workers,
+                mark(state.interception.clone()),
                 tasks.clone(),
             ),
-            socket_diag: socket_diag(&self.state),
-            retries: RetryBudget::new(self.state.workers, Instant::now()),
-            state: Arc::clone(&self.state),
+            socket_diag: socket_diag(&state),
+            retries: RetryBudget::new(state.workers, Instant::now()),
+            interception: state.interception.clone(),
+            state: RefCell::new(Rc::new(state)),
             tasks,
             stopped: self.stopped.clone(),
             starved: Cell::new(None),
             warn_starved: Rarely::new(WARN_EVERY),
         });
+        let live = Arc::clone(&self.live);
+        tokio::task::spawn_local(follow(self.number, live, changes, Rc::clone(&worker)));
         tokio::task::spawn_local(beat(self.number, self.pulse, Rc::clone(&worker)));
         tokio::task::spawn_local(sweep(Rc::clone(&worker.connections)));
         for listener in self.listeners.transparent {
@@ -208,14 +223,29 @@ fn socket_diag(state: &State) -> Option<SocketDiag> {
     opened.inspect_err(|error| tracing::warn!(%error, "processes are not known")).ok()
 }
 
-fn mark(state: &Arc<State>) -> Mark {
-    let state = Arc::clone(state);
-    Rc::new(move |socket, backend| state.mark(socket, backend))
+/// Takes up every change of the configuration. Exchanges that are under way go on as they began.
+async fn follow(
+    number: usize,
+    live: Arc<Live>,
+    mut changes: watch::Receiver<Arc<State>>,
+    worker: Rc<Worker>,
+) {
+    while changes.changed().await.is_ok() {
+        let state = Arc::clone(&changes.borrow_and_update());
+        let generation = state.generation;
+        worker.connections.follow(&state.http, state.upstream, &state.backends);
+        worker.state.replace(Rc::new(state));
+        live.applied(number, generation);
+    }
+}
+
+fn mark(interception: Option<Arc<Interception>>) -> Mark {
+    Rc::new(move |socket, backend| mark_own(interception.as_deref(), socket, backend))
 }
 
 /// Shows the kernel side, as long as this runtime turns, that the daemon is alive.
 async fn beat(number: usize, pulse: Pulse, worker: Rc<Worker>) {
-    let Some(interception) = &worker.state.interception else { return };
+    let Some(interception) = &worker.interception else { return };
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

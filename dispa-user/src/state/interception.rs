@@ -53,7 +53,7 @@ pub struct Interception {
     own_sockets: OwnSockets,
     heartbeat: Heartbeat,
     clients: Option<Clients>,
-    backends: HashSet<SocketAddr>,
+    backends: RwLock<HashSet<SocketAddr>>,
     /// Held from a change of the names to the same change of the kernel's maps, so that both see all
     /// changes in one order. Taken before every other lock here.
     changing: Mutex<()>,
@@ -109,7 +109,7 @@ impl Interception {
             own_sockets: kernel.own_sockets(),
             heartbeat: kernel.heartbeat(),
             clients: kernel.clients(),
-            backends: backends.into_iter().collect(),
+            backends: RwLock::new(backends.into_iter().collect()),
             changing: Mutex::new(()),
             names: RwLock::default(),
             slots: RwLock::default(),
@@ -250,6 +250,36 @@ impl Interception {
             }
         }
         self.note_without_room(lesson, without_room, now);
+    }
+
+    /// Other backends from now on, and other rules, of which `is_ruled` tells: names that none is for
+    /// any more are forgotten. Their open connections go on.
+    pub fn follow(
+        &self,
+        backends: impl IntoIterator<Item = SocketAddr>,
+        is_ruled: impl Fn(&HostName) -> bool,
+        now: Instant,
+    ) {
+        let _one_at_a_time = lock(&self.changing);
+        *write(&self.backends) = backends.into_iter().collect();
+        let changes = write(&self.names).forget(|name| !is_ruled(name));
+        for change in changes {
+            if let Err(error) = self.apply(change, now) {
+                tracing::warn!(%error, "cannot let go of an address");
+            }
+        }
+        for destination in self.own_destinations() {
+            if let Err(error) = self.release(destination, now) {
+                tracing::warn!(%error, "cannot let go of a target's address");
+            }
+        }
+    }
+
+    /// What is redirected although it is a backend's own address by now.
+    fn own_destinations(&self) -> Vec<SocketAddr> {
+        let slots = read(&self.slots);
+        let backends = read(&self.backends);
+        backends.iter().copied().filter(|it| slots.slot_of(*it).is_some()).collect()
     }
 
     /// Nobody knows whether `name` still has its addresses: what it owns, it owns a while longer.
@@ -396,7 +426,7 @@ impl Interception {
 
     /// Redirects `destination`; whether there was a slot for it.
     fn intercept(&self, destination: SocketAddr) -> Result<bool, LearnError> {
-        if self.backends.contains(&destination) {
+        if read(&self.backends).contains(&destination) {
             if self.warn_backend.now(Instant::now()) {
                 tracing::warn!(%destination, "not intercepted: it is a backend's own address");
             }

@@ -1,6 +1,8 @@
-//! What all workers share: the checked configuration, the pool, and what is intercepted.
+//! What all workers share: the checked configuration, the pools, and what is intercepted.
 
 mod interception;
+mod live;
+mod reload;
 
 use std::{
     io,
@@ -13,6 +15,8 @@ use std::{
 };
 
 pub use interception::{Interception, LearnError, Report};
+pub use live::Live;
+pub use reload::{ConfigSource, Last, Reloaded, Reloader};
 
 use crate::{
     config::{Config, Http, OnNoBackend, Scheme, UpstreamConnections},
@@ -20,9 +24,14 @@ use crate::{
     upstream::{BackendPool, Backends},
 };
 
-/// Shared by every worker, never changed once it is there; what moves inside it has its own lock.
+/// What one configuration comes to. Never changed once it is there: another configuration makes
+/// another one, which takes over what goes on.
 #[derive(Debug)]
 pub struct State {
+    /// From 1, one more with each configuration.
+    pub generation: u64,
+    /// The configuration itself.
+    pub config: Config,
     /// Which hosts are intercepted.
     pub rules: Rules,
     /// Where they go.
@@ -39,41 +48,66 @@ pub struct State {
     pub keep_alive_timeout: Duration,
     /// What becomes of what no backend can answer, at the transparent door.
     pub on_no_backend: OnNoBackend,
-    /// When all this began.
+    /// When the daemon began.
     pub since: Instant,
     /// The kernel side; `None` where interception is off.
-    pub interception: Option<Interception>,
+    pub interception: Option<Arc<Interception>>,
+    counters: Arc<Counters>,
+}
+
+/// What is counted from the start to the end.
+#[derive(Debug, Default)]
+struct Counters {
     tls_passed: AtomicU64,
     retries_refused: AtomicU64,
 }
 
 impl State {
-    /// The state a configuration asks for.
+    /// The state that the first configuration asks for.
     #[must_use]
     pub fn new(config: &Config, interception: Option<Interception>) -> Arc<Self> {
+        let backends = Backends::new(config, None);
+        let (since, counters) = (Instant::now(), Arc::default());
+        Self::of(1, config, backends, since, interception.map(Arc::new), counters)
+    }
+
+    /// The state that another configuration asks for, after this one.
+    #[must_use]
+    pub fn next(&self, config: &Config) -> Arc<Self> {
+        let backends = Backends::new(config, Some(&self.backends));
+        let (interception, counters) = (self.interception.clone(), Arc::clone(&self.counters));
+        Self::of(self.generation + 1, config, backends, self.since, interception, counters)
+    }
+
+    fn of(
+        generation: u64,
+        config: &Config,
+        backends: Backends,
+        since: Instant,
+        interception: Option<Arc<Interception>>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            generation,
             rules: config.rules.clone(),
-            backends: Backends::new(config, None),
+            backends,
             http: config.http.clone(),
             upstream: config.connections,
             workers: config.server.workers.get(),
             request_timeout: config.server.request_timeout,
             keep_alive_timeout: config.server.keep_alive_timeout,
-            since: Instant::now(),
             on_no_backend: config.intercept.on_no_backend,
+            config: config.clone(),
+            since,
             interception,
-            tls_passed: AtomicU64::new(0),
-            retries_refused: AtomicU64::new(0),
+            counters,
         })
     }
 
     /// Marks a socket, not yet connected, as the daemon's own, on the way to backend number `backend`
     /// (0: to none).
     pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> io::Result<()> {
-        match &self.interception {
-            Some(interception) => interception.mark(socket, backend).map_err(io::Error::other),
-            None => Ok(()),
-        }
+        mark_own(self.interception.as_deref(), socket, backend)
     }
 
     /// Who answers where `rule` applies.
@@ -90,24 +124,37 @@ impl State {
 
     /// A request was not sent a second time, for there had been too many of them.
     pub fn note_retry_refused(&self) {
-        self.retries_refused.fetch_add(1, Ordering::Relaxed);
+        self.counters.retries_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many were not.
     #[must_use]
     pub fn retries_refused(&self) -> u64 {
-        self.retries_refused.load(Ordering::Relaxed)
+        self.counters.retries_refused.load(Ordering::Relaxed)
     }
 
     /// A connection that began TLS with an intercepted domain went to its original destination, for
     /// no backend speaks TLS.
     pub fn note_tls_passed(&self) {
-        self.tls_passed.fetch_add(1, Ordering::Relaxed);
+        self.counters.tls_passed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many connections did.
     #[must_use]
     pub fn tls_passed(&self) -> u64 {
-        self.tls_passed.load(Ordering::Relaxed)
+        self.counters.tls_passed.load(Ordering::Relaxed)
+    }
+}
+
+/// Marks a socket, not yet connected, as the daemon's own, on the way to backend number `backend` (0: to
+/// none), where there is a kernel side to tell.
+pub fn mark_own(
+    interception: Option<&Interception>,
+    socket: BorrowedFd<'_>,
+    backend: u32,
+) -> io::Result<()> {
+    match interception {
+        Some(interception) => interception.mark(socket, backend).map_err(io::Error::other),
+        None => Ok(()),
     }
 }

@@ -73,6 +73,12 @@ impl Backends {
         &self.all
     }
 
+    /// Whether one of them has this number.
+    #[must_use]
+    pub fn has(&self, number: u32) -> bool {
+        self.all.iter().any(|backend| backend.number == number)
+    }
+
     /// The pool of this index, which a rule has.
     #[must_use]
     pub fn pool(&self, index: usize) -> Option<&BackendPool> {

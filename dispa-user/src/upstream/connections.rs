@@ -1,6 +1,7 @@
 //! Sending requests to the backends, over connections that are kept.
 
 use std::{
+    cell::RefCell,
     fmt, io,
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
@@ -12,7 +13,7 @@ use hyper::client::conn::TrySendError;
 use tokio::net::TcpStream;
 
 use super::{
-    Backend, Outgoing, ResponseBody, Sending, UpstreamError,
+    Backend, Backends, Outgoing, ResponseBody, Sending, UpstreamError,
     go_ahead::GoAhead,
     http1::Http1Connection,
     http2::{self, Http2Connection},
@@ -36,7 +37,7 @@ pub type Mark = Rc<dyn Fn(BorrowedFd<'_>, u32) -> io::Result<()>>;
 /// The connections of one worker.
 pub struct Connections {
     pool: Rc<Pool>,
-    http: Http,
+    http: RefCell<Rc<Http>>,
     /// That share what limits allow.
     workers: usize,
     mark: Mark,
@@ -54,19 +55,27 @@ impl Connections {
     /// worker is one of `workers`, who share what `limits` allow.
     #[must_use]
     pub fn new(
-        http: Http,
+        http: &Http,
         limits: UpstreamConnections,
         workers: usize,
         mark: Mark,
         tasks: Tasks,
     ) -> Rc<Self> {
         let workers = workers.max(1);
-        let pool = Pool::new(PoolLimits {
-            total: limits.max.div_ceil(workers),
-            idle: limits.max_idle_per_target.div_ceil(workers),
-            idle_for: limits.idle_timeout,
-        });
+        let pool = Pool::new(share(limits, workers));
+        let http = RefCell::new(Rc::new(http.clone()));
         Rc::new(Self { pool, http, workers, mark, tasks })
+    }
+
+    /// Goes by another configuration from now on. What is open goes on as it began; idle connections to
+    /// who is no backend any more are closed.
+    pub fn follow(&self, http: &Http, limits: UpstreamConnections, backends: &Backends) {
+        self.http.replace(Rc::new(http.clone()));
+        self.pool.follow(share(limits, self.workers), |number| backends.has(number));
+    }
+
+    fn http(&self) -> Rc<Http> {
+        Rc::clone(&self.http.borrow())
     }
 
     /// Sends a request to `backend` and waits for the head of its response, for as long as the
@@ -104,10 +113,11 @@ impl Connections {
         let exchange = async {
             let stream = self.dial(address, 0).await?;
             if sending.request.version() == Version::HTTP_2 {
-                let connection = Http2Connection::begin(stream, &self.http, None, &self.tasks);
-                return self.on_stream_alone(connection.await?, sending).await;
+                let http = self.http();
+                let connection = Http2Connection::begin(stream, &http, None, &self.tasks).await?;
+                return self.on_stream_alone(connection, sending).await;
             }
-            let connection = Http1Connection::begin(stream, self.http.heads, None).await?;
+            let connection = Http1Connection::begin(stream, self.http().heads, None).await?;
             let response = self.on(connection, sending).await;
             response.map_err(|error| error.into_error().into())
         };
@@ -120,7 +130,7 @@ impl Connections {
         let Outgoing { request, interim, limit } = outgoing;
         let progress = Progress::begin(request.body());
         let mut request =
-            request.map(|body| RequestBody::new(body, &progress, self.http.body_timeout));
+            request.map(|body| RequestBody::new(body, &progress, self.http().body_timeout));
         let waits = progress.state() == BodyState::Open && request.headers().contains_key(EXPECT);
         let go_ahead = waits.then(|| GoAhead::expect(&self.tasks));
         if let Some(go_ahead) = &go_ahead {
@@ -171,7 +181,7 @@ impl Connections {
             };
             let stream = Box::pin(self.dial_backend(backend)).await?;
             let connection =
-                Box::pin(Http1Connection::begin(stream, self.http.heads, Some(slot))).await?;
+                Box::pin(Http1Connection::begin(stream, self.http().heads, Some(slot))).await?;
             return self.on(connection, sending).await.map_err(|mut failure| {
                 if let Some(unsent) = failure.take_message() {
                     sending.came_back(unsent);
@@ -187,7 +197,7 @@ impl Connections {
         sending: &mut Sending,
     ) -> Result<Response<ResponseBody>, TrySendError<Request<RequestBody>>> {
         let response = connection.exchange(sending).await?;
-        let limit = self.http.body_timeout;
+        let limit = self.http().body_timeout;
         let early = response_is_early(&sending.progress);
         Ok(response.map(|body| {
             if early {
@@ -215,8 +225,9 @@ impl Connections {
                     is_new = true;
                     let tcp = self.dial_backend(backend).await?;
                     let slot = opening.take_slot();
-                    opening
-                        .opened(Http2Connection::begin(tcp, &self.http, slot, &self.tasks).await?);
+                    opening.opened(
+                        Http2Connection::begin(tcp, &self.http(), slot, &self.tasks).await?,
+                    );
                     continue;
                 }
             };
@@ -227,7 +238,7 @@ impl Connections {
             let mut failure = match connection.exchange(sending.take(true)).await {
                 Ok(mut response) => {
                     let upgrade = connects.then(|| hyper::upgrade::on(&mut response));
-                    let limit = self.http.body_timeout;
+                    let limit = self.http().body_timeout;
                     return Ok(
                         response.map(|body| ResponseBody::http2(body, stream, upgrade, limit))
                     );
@@ -262,7 +273,7 @@ impl Connections {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let response = connection.exchange(sending.take(false)).await;
         let response = response.map_err(TrySendError::into_error)?;
-        Ok(response.map(|body| ResponseBody::alone(body, None, self.http.body_timeout)))
+        Ok(response.map(|body| ResponseBody::alone(body, None, self.http().body_timeout)))
     }
 
     /// Whether a request to `backend` need not wait for a connection. Over HTTP/2 many share one.
@@ -320,7 +331,16 @@ impl Connections {
 
     /// Connects to `address`, on the way to backend number `backend` (0: to none).
     pub async fn dial(&self, address: SocketAddr, backend: u32) -> Result<TcpStream, DialError> {
-        dial(address, self.http.connect_timeout, |socket| self.mark(socket, backend)).await
+        dial(address, self.http().connect_timeout, |socket| self.mark(socket, backend)).await
+    }
+}
+
+/// What one of so many workers may have.
+fn share(limits: UpstreamConnections, workers: usize) -> PoolLimits {
+    PoolLimits {
+        total: limits.max.div_ceil(workers),
+        idle: limits.max_idle_per_target.div_ceil(workers),
+        idle_for: limits.idle_timeout,
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) struct PoolLimits {
 
 /// The connections of one worker.
 pub(super) struct Pool {
-    limits: PoolLimits,
+    limits: Cell<PoolLimits>,
     backends: RefCell<HashMap<u32, Connected>>,
     open: Cell<usize>,
     /// None is kept any more.
@@ -132,7 +132,12 @@ impl Drop for Opening {
 impl Pool {
     pub(super) fn new(limits: PoolLimits) -> Rc<Self> {
         let closing = Cell::new(false);
-        Rc::new(Self { limits, backends: RefCell::default(), open: Cell::new(0), closing })
+        Rc::new(Self {
+            limits: Cell::new(limits),
+            backends: RefCell::default(),
+            open: Cell::new(0),
+            closing,
+        })
     }
 
     pub(super) fn idle(&self) -> usize {
@@ -219,7 +224,7 @@ impl Pool {
         loop {
             // Outside the borrow: one that is closed gives its slot back.
             let mut connection = self.with(backend, |connected| connected.idle.pop_back())?;
-            if connection.since.elapsed() < self.limits.idle_for && connection.is_ready() {
+            if connection.since.elapsed() < self.limits.get().idle_for && connection.is_ready() {
                 return Some(connection);
             }
         }
@@ -243,7 +248,11 @@ impl Pool {
         };
         let oldest = self.with(backend, |connected| {
             connected.idle.push_back(connection);
-            if connected.idle.len() > self.limits.idle { connected.idle.pop_front() } else { None }
+            if connected.idle.len() > self.limits.get().idle {
+                connected.idle.pop_front()
+            } else {
+                None
+            }
         });
         drop(oldest);
     }
@@ -253,11 +262,11 @@ impl Pool {
         if self.with(backend, |connected| connected.open >= connected.most) {
             return None;
         }
-        if self.open.get() >= self.limits.total {
+        if self.open.get() >= self.limits.get().total {
             drop(self.oldest_idle()?);
         }
         // What was dropped may have been given to somebody else.
-        (self.open.get() < self.limits.total).then(|| self.take_slot(backend))
+        (self.open.get() < self.limits.get().total).then(|| self.take_slot(backend))
     }
 
     /// Whether there is an idle connection to `backend`, or less than `most`.
@@ -343,18 +352,30 @@ impl Pool {
         let mut over = Vec::new();
         for connected in self.backends.borrow_mut().values_mut() {
             all.extend(connected.idle.drain(..));
-            let is_over =
-                |it: &mut Http2Connection| it.is_closed() || it.is_idle_for(self.limits.idle_for);
+            let is_over = |it: &mut Http2Connection| {
+                it.is_closed() || it.is_idle_for(self.limits.get().idle_for)
+            };
             over.extend(connected.shared.extract_if(.., is_over));
         }
         // Outside the borrow: each gives its slot back.
         drop(over);
         for mut connection in all {
-            if connection.since.elapsed() < self.limits.idle_for && connection.is_ready() {
+            if connection.since.elapsed() < self.limits.get().idle_for && connection.is_ready() {
                 let backend = connection.backend();
                 self.with(backend, |connected| connected.idle.push_back(connection));
             }
         }
+    }
+
+    /// Goes by other limits from now on, and keeps no idle connections to backends that are not `there`.
+    pub(super) fn follow(&self, limits: PoolLimits, there: impl Fn(u32) -> bool) {
+        self.limits.set(limits);
+        let mut gone = Vec::new();
+        for (_, connected) in self.backends.borrow_mut().iter_mut().filter(|it| !there(*it.0)) {
+            gone.extend(connected.idle.drain(..));
+        }
+        // Outside the borrow: each gives its slot back.
+        drop(gone);
     }
 
     /// Closes every idle connection, and from now on each at the end of its exchange.

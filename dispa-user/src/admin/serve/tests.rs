@@ -19,7 +19,7 @@ use super::{Guard, LIMIT, MOST_CONNECTIONS, Socket, SocketError, asked, percent_
 use crate::{
     admin::{AskError, Source, Subject, Verdict, ask},
     config::{Config, Overrides},
-    state::State,
+    state::{ConfigSource, Live, Reloader, State},
 };
 
 /// A directory of its own, gone with the test.
@@ -58,9 +58,17 @@ fn config(socket: &Path) -> Config {
 }
 
 fn try_open(socket: &Path, guard: Guard) -> Result<Socket, SocketError> {
-    let config = config(socket);
-    let state = State::new(&config, None);
-    Socket::try_open(socket, guard, &config, &state)
+    let (live, reloader) = behind(&config(socket));
+    Socket::try_open(socket, guard, &live, &reloader)
+}
+
+/// What a socket answers from; the file that would be read again is not there.
+fn behind(config: &Config) -> (Arc<Live>, Arc<Reloader>) {
+    let live = Live::new(State::new(config, None));
+    let source =
+        ConfigSource { path: "/nowhere/dispa.toml".into(), overrides: Overrides::default() };
+    let reloader = Reloader::new(source, Arc::clone(&live));
+    (live, reloader)
 }
 
 fn open(socket: &Path) -> Socket {
@@ -131,7 +139,8 @@ async fn a_second_daemon_leaves_the_first_ones_socket_alone() {
     let error = try_open(&path, Guard::new(&path)).expect_err("in use");
     assert_eq!(error.to_string(), format!("another daemon answers at {}", path.display()));
     let config = config(&path);
-    assert!(Socket::open(&config, &State::new(&config, None)).is_none());
+    let (live, reloader) = behind(&config);
+    assert!(Socket::open(&config, &live, &reloader).is_none());
     ask(&path, &subject("example.com")).await.expect("an answer of the first");
     drop(first);
     assert!(!path.exists());
@@ -163,7 +172,8 @@ async fn what_is_no_socket_is_never_replaced() {
 async fn no_path_is_no_socket() {
     let config = Config::parse("[admin]\nsocket = ''", "c.toml", &Overrides::default());
     let config = config.expect("valid");
-    assert!(Socket::open(&config, &State::new(&config, None)).is_none());
+    let (live, reloader) = behind(&config);
+    assert!(Socket::open(&config, &live, &reloader).is_none());
 }
 
 #[tokio::test]
@@ -286,13 +296,14 @@ fn an_open_socket_keeps_its_state_alive_no_longer_than_itself() {
     let runtime = runtime.expect("a runtime");
     let directory = Directory::new();
     let config = config(&directory.socket());
-    let state = State::new(&config, None);
+    let (live, reloader) = behind(&config);
+    let others = Arc::strong_count(&live);
     runtime.block_on(async {
-        let socket = Socket::open(&config, &state).expect("opens");
-        assert_eq!(Arc::strong_count(&state), 2);
+        let socket = Socket::open(&config, &live, &reloader).expect("opens");
+        assert_eq!(Arc::strong_count(&live), others + 1);
         drop(socket);
         tokio::task::yield_now().await;
-        assert_eq!(Arc::strong_count(&state), 1);
+        assert_eq!(Arc::strong_count(&live), others);
     });
 }
 

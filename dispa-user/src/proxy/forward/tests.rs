@@ -15,7 +15,7 @@ use crate::{
     config::{Config, Overrides},
     life::{Pulse, StopHandle, stop_signal},
     proxy::{Listeners, WorkerStart, finish::tests::Outcomes},
-    state::State,
+    state::{Live, State},
 };
 
 /// Longest wait for what a test expects.
@@ -46,9 +46,9 @@ impl Proxy {
             let _collecting = collector.collect();
             let listeners =
                 Listeners { transparent: vec![], datagrams: vec![], explicit: Some(door) };
-            let state = State::new(&config, None);
+            let live = Live::new(State::new(&config, None));
             let pulse = Pulse::new(NonZeroUsize::MIN, 0);
-            let worker = WorkerStart { number: 0, listeners, state, pulse, stopped };
+            let worker = WorkerStart { number: 0, listeners, live, pulse, stopped };
             worker.run().expect("a worker");
         });
         Self { address, outcomes, stop, thread }

@@ -47,7 +47,7 @@ async fn request(head: &str) -> (Request<Incoming>, DuplexStream) {
 fn connections() -> Rc<Connections> {
     let config = Config::parse("", "c.toml", &Overrides::default()).expect("valid");
     let mark = Rc::new(|_: std::os::fd::BorrowedFd<'_>, _| Ok(()));
-    Connections::new(config.http, config.connections, 1, mark, Tasks::default())
+    Connections::new(&config.http, config.connections, 1, mark, Tasks::default())
 }
 
 fn outgoing(request: Request<Incoming>) -> Outgoing {
