@@ -27,6 +27,7 @@ const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Dispa {
     process: Process,
+    file: PathBuf,
 }
 
 /// A daemon that has ended as it was asked to.
@@ -61,20 +62,26 @@ impl Dispa {
         cgroup: &Cgroup,
         config: &Config,
     ) -> Result<Self> {
-        let mut command = Self::command(binary, lab, cgroup, config)?;
-        let dispa = Self { process: Process::start(&mut command)? };
+        let file = Self::write(lab, config, cgroup.path())?;
+        let mut command = Self::command_with(binary, cgroup, config, &file);
+        let dispa = Self { process: Process::start(&mut command)?, file };
         dispa.wait_for(READY_TIMEOUT, |record| record.message() == "ready")?;
         Ok(dispa)
     }
 
     /// The command that runs the daemon in the foreground inside `cgroup`, with its file written.
     pub fn command(binary: &Path, lab: &Lab, cgroup: &Cgroup, config: &Config) -> Result<Command> {
+        let file = Self::write(lab, config, cgroup.path())?;
+        Ok(Self::command_with(binary, cgroup, config, &file))
+    }
+
+    fn command_with(binary: &Path, cgroup: &Cgroup, config: &Config, file: &Path) -> Command {
         let mut command = cgroup.command(binary);
-        command.arg("-c").arg(Self::write(lab, config, cgroup.path())?);
+        command.arg("-c").arg(file);
         if config.wants_kernel_events() {
             command.arg("-v");
         }
-        Ok(command)
+        command
     }
 
     /// Writes the file of a daemon that intercepts the cgroup in this directory.
@@ -82,6 +89,12 @@ impl Dispa {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         lab.file(&format!("dispa-{number}.toml"), &config.text(cgroup))
+    }
+
+    /// The file of its configuration.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Its process id.

@@ -1,0 +1,379 @@
+//! Another configuration while the daemon runs: every way to ask for it, and nothing lost.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::Command,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use dispa_e2e::{
+    Site,
+    http1::{Backend, Client},
+};
+use dispa_lab::{Config, Dispa, Finished, Lab, run, until};
+use nix::sys::signal::Signal;
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Only this backend, of three.
+fn only(number: u16) -> Config {
+    Config::new(&[Site::NAME, Site::DOOR]).target(&number.to_string(), Site::backend(number))
+}
+
+/// Puts a configuration where the daemon's is, in one step.
+fn put(dispa: &Dispa, site: &Site<'_>, config: &Config) -> Result<()> {
+    let new = dispa.file().with_extension("new");
+    fs::write(&new, config.text(site.cgroup.path()))?;
+    fs::rename(new, dispa.file()).context("cannot replace the file")
+}
+
+/// Waits until there were so many reloads.
+fn reloads(dispa: &Dispa, count: usize) -> Result<()> {
+    let what = format!("{count} reloads");
+    until(SOON, &what, || (dispa.records("reloaded").len() >= count).then_some(()))
+}
+
+/// Runs `dispa` with this command on the daemon's file.
+fn ask(dispa: &Dispa, words: &[&str]) -> Result<Finished> {
+    let mut command = Command::new(Dispa::binary()?);
+    run(command.args(words).arg("-c").arg(dispa.file()), SOON)
+}
+
+fn refusals(dispa: &Dispa) -> usize {
+    let begins = |message: &str| message.starts_with("the configuration stays as it is");
+    dispa.log().iter().filter(|record| begins(record.message())).count()
+}
+
+#[test]
+fn signals_and_the_command_have_the_file_read_again() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&only(1))?;
+        let signals = [Signal::SIGHUP, Signal::SIGUSR1];
+        let mut count = 0;
+        for (signal, (number, name)) in signals.into_iter().zip([(2, "two"), (3, "three")]) {
+            // In place, so that no look at the file comes first: its times are put back.
+            let times = fs::metadata(dispa.file())?.modified()?;
+            fs::write(dispa.file(), only(number).text(site.cgroup.path()))?;
+            fs::File::open(dispa.file())?.set_modified(times)?;
+            dispa.signal(signal)?;
+            count += 1;
+            reloads(&dispa, count)?;
+            for url in Site::WAYS {
+                assert_eq!(site.curl(&[url])?, name, "{signal}");
+            }
+        }
+        put(&dispa, &site, &only(1))?;
+        let told = ask(&dispa, &["reload", "--wait"])?.success()?;
+        ensure!(told.starts_with("reloaded: configuration "), "{told}");
+        assert_eq!(site.curl(&["http://example.com/"])?, "one");
+        let told = ask(&dispa, &["reload"])?.success()?;
+        ensure!(told.starts_with("asked for"), "{told}");
+        dispa.stop().map(drop)
+    })
+}
+
+/// Gives the file this text.
+type Change<'d> = Box<dyn Fn(&str) -> Result<()> + 'd>;
+
+/// What an editor, a script or a deployment does to the file.
+fn changes(dispa: &Dispa) -> Vec<(&'static str, Change<'_>)> {
+    let file = dispa.file();
+    let beside = move |name: &str| file.with_file_name(name);
+    vec![
+        ("written in place", Box::new(move |text| fs::write(file, text).context("cannot write"))),
+        (
+            "renamed over",
+            Box::new(move |text| {
+                let new = beside("4913.new");
+                fs::write(&new, text)?;
+                fs::rename(file, beside("dispa.toml~"))?;
+                Ok(fs::rename(new, file)?)
+            }),
+        ),
+        (
+            "sed -i",
+            Box::new(move |text| {
+                fs::write(beside("want"), text)?;
+                let script = format!(
+                    "sed -i -n -e '1{{r {}' -e '}}' {}",
+                    beside("want").display(),
+                    file.display()
+                );
+                // All of the old lines go, but the first, which is the new text's as well.
+                run(Command::new("sh").args(["-c", &format!("{script} -e d")]), SOON)?.success()?;
+                Ok(())
+            }),
+        ),
+        (
+            "a link to another one",
+            Box::new(move |text| {
+                static NEXT: AtomicUsize = AtomicUsize::new(0);
+                let name = format!("version-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+                fs::write(beside(&name), text)?;
+                let link = beside("link");
+                std::os::unix::fs::symlink(&name, &link)?;
+                Ok(fs::rename(link, file)?)
+            }),
+        ),
+        (
+            "removed and back",
+            Box::new(move |text| {
+                fs::remove_file(file)?;
+                thread::sleep(Duration::from_secs(2));
+                fs::write(file, text).context("cannot write")
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn every_way_to_change_the_file_is_noticed_once() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&only(1))?;
+        let names = ["one", "two", "three"];
+        for (turn, (way, change)) in changes(&dispa).into_iter().enumerate() {
+            let number = (turn + 1) % 3;
+            let text = only(u16::try_from(number + 1)?).text(site.cgroup.path());
+            change(&text).context(way)?;
+            reloads(&dispa, turn + 1).context(way)?;
+            assert_eq!(site.curl(&["http://example.com/"])?, names[number], "{way}");
+            // Nothing comes of it a second time.
+            thread::sleep(Duration::from_millis(1_500));
+            assert_eq!(dispa.records("reloaded").len(), turn + 1, "{way}");
+        }
+        assert_eq!(refusals(&dispa), 0, "nothing was read half");
+        dispa.stop().map(drop)
+    })
+}
+
+#[test]
+fn a_wrong_file_changes_nothing_and_everybody_says_so() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&only(1))?;
+        let good = fs::read_to_string(dispa.file())?;
+        let wrong = good.replace("workers = 2", "workres = 2");
+        fs::write(dispa.file(), &wrong)?;
+        until(SOON, "the refusal", || (refusals(&dispa) == 1).then_some(()))?;
+        let told = ask(&dispa, &["reload", "--wait"])?;
+        assert_eq!(told.code(), Some(1));
+        ensure!(told.stderr().contains("did you mean `workers`?"), "{}", told.stderr());
+        let told = ask(&dispa, &["status"])?;
+        ensure!(told.stdout().contains("the last reload was refused"), "{}", told.stdout());
+        assert_eq!(site.curl(&["http://example.com/"])?, "one");
+        // Half of it, for two seconds.
+        fs::write(dispa.file(), &good[..good.len() / 2])?;
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(site.curl(&["http://example.com/"])?, "one");
+        fs::write(dispa.file(), good.replace(":3001", ":3002"))?;
+        until(SOON, "the new one", || {
+            (site.curl(&["http://example.com/"]).ok()? == "two").then_some(())
+        })?;
+        let told = ask(&dispa, &["status"])?.success()?;
+        ensure!(!told.contains("refused"), "{told}");
+        dispa.stop().map(drop)
+    })
+}
+
+#[test]
+fn what_needs_a_restart_is_named_and_stays() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&only(1))?;
+        let elsewhere = only(2).bind("127.0.0.1:8099".parse()?).intercept_keys("dns = \"resolve\"");
+        put(&dispa, &site, &elsewhere)?;
+        let told = ask(&dispa, &["reload", "--wait"])?.success()?;
+        let expected = "as before until a restart: server.bind_address, intercept.dns";
+        ensure!(told.contains(expected), "{told}");
+        for url in Site::WAYS {
+            assert_eq!(site.curl(&[url])?, "two");
+        }
+        ensure!(TcpStream::connect("127.0.0.1:8099").is_err(), "the door is where it was");
+        dispa.stop().map(drop)
+    })
+}
+
+#[test]
+fn domains_come_and_go_and_open_connections_stay() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let slow = Backend::start(SocketAddr::from(([127, 0, 0, 1], 3990)), |exchange| {
+            exchange.answer("200 OK", "slow")
+        })?;
+        let config = |domains: &[&str]| {
+            Config::new(domains).target("slow", SocketAddr::from(([127, 0, 0, 1], 3990)))
+        };
+        let dispa = site.dispa(&config(&[Site::NAME4]))?;
+        let reload = |domains: &[&str]| {
+            put(&dispa, &site, &config(domains))?;
+            ask(&dispa, &["reload", "--wait"])?.success().map(drop)
+        };
+        // On one connection, which is kept open over everything that follows.
+        let script = "
+import http.client, sys
+c = http.client.HTTPConnection('four.example.com')
+def ask():
+    c.request('GET', '/')
+    return c.getresponse().read().decode().strip()
+print(ask(), flush=True)
+for line in sys.stdin:
+    print(ask(), flush=True)
+";
+        let mut python = site.cgroup.command("python3");
+        let mut python = dispa_lab::Process::start(python.args(["-c", script]))?;
+        python.wait_for_line(SOON, |line| line.text == "slow")?;
+
+        assert_eq!(site.curl(&["http://six.example.com/"])?, "original");
+        reload(&[Site::NAME4, Site::NAME6])?;
+        assert_eq!(site.curl(&["http://six.example.com/"])?, "slow", "the next connection");
+        reload(&[Site::NAME6])?;
+        assert_eq!(site.curl(&["http://four.example.com/"])?, "original");
+        // The open connection is the daemon's still; its requests are nobody's any more.
+        python.write("\n")?;
+        python.wait_for_line(SOON, |line| line.text == "original")?;
+        reload(&[Site::NAME4])?;
+        python.write("\n")?;
+        let slow_again = |lines: &[dispa_lab::Line]| {
+            lines.iter().filter(|line| line.text == "slow").count() == 2
+        };
+        until(SOON, "it is served again", || slow_again(&python.lines()).then_some(()))?;
+        drop(slow);
+        dispa.stop().map(drop)
+    })
+}
+
+/// Descriptors that the daemon has.
+fn descriptors(dispa: &Dispa) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{}/fd", dispa.id()))?.count())
+}
+
+/// A download that takes as long as it is left to.
+struct Download {
+    stream: TcpStream,
+    got: usize,
+}
+
+impl Download {
+    fn begin() -> Result<Self> {
+        let mut stream = TcpStream::connect(Config::EXPLICIT_DOOR)?;
+        stream.set_read_timeout(Some(SOON))?;
+        stream.write_all(b"GET /bytes/4000000 HTTP/1.1\r\nhost: door.test\r\n\r\n")?;
+        let mut first = [0; 1_000];
+        stream.read_exact(&mut first)?;
+        Ok(Self { stream, got: first.len() })
+    }
+
+    /// A little more of it.
+    fn goes_on(&mut self) -> Result<()> {
+        let mut piece = [0; 1_000];
+        self.stream.read_exact(&mut piece).context("a download was cut")?;
+        self.got += piece.len();
+        Ok(())
+    }
+
+    fn ends(mut self) -> Result<()> {
+        let mut rest = vec![0; 4_000_000 - self.got];
+        self.stream.read_exact(&mut rest).context("a download was cut")
+    }
+}
+
+const RELOADS: usize = 100;
+const DOWNLOADS: usize = 20;
+const CLIENTS: usize = 4;
+
+#[test]
+fn a_hundred_reloads_under_load_cost_nothing() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let all = |weight: u32| {
+            let config = Config::new(&[Site::NAME, Site::DOOR]).balancing("weighted");
+            // What is kept afterwards would be counted.
+            let config = config.sections("[targets.connections]\nmax_idle_per_target = 0");
+            config.weighted_target("one", Site::backend(1), weight).weighted_target(
+                "two",
+                Site::backend(2),
+                1,
+            )
+        };
+        let dispa = site.dispa(&all(1))?;
+        Client::connect(Config::EXPLICIT_DOOR)?.get(Site::DOOR, "/")?;
+        let before = descriptors(&dispa)?;
+        let mut downloads =
+            (0..DOWNLOADS).map(|_| Download::begin()).collect::<Result<Vec<_>>>()?;
+        let is_over = AtomicBool::new(false);
+        let (made, reloading) = thread::scope(|scope| {
+            let ask_until = || -> Result<usize> {
+                let mut made = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let mut client = Client::connect(Config::EXPLICIT_DOOR)?;
+                    for _ in 0..20 {
+                        let answer = client.get(Site::DOOR, "/")?;
+                        ensure!(answer.status == 200 && answer.whole, "{answer:?}");
+                        made += 1;
+                        thread::sleep(Duration::from_millis(6));
+                    }
+                }
+                Ok(made)
+            };
+            let asking: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask_until)).collect();
+            let begun = Instant::now();
+            let reloading = (1..=RELOADS).try_for_each(|turn| -> Result<()> {
+                put(&dispa, &site, &all(u32::try_from(turn % 5)? + 1))?;
+                dispa.signal(Signal::SIGHUP)?;
+                for download in &mut downloads {
+                    download.goes_on()?;
+                }
+                let due = begun + Duration::from_millis(200) * u32::try_from(turn)?;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                Ok(())
+            });
+            is_over.store(true, Ordering::Relaxed);
+            let made = asking.into_iter().map(|it| it.join().ok().context("a panic")?);
+            anyhow::Ok((made.sum::<Result<usize>>()?, reloading))
+        })?;
+        reloading?;
+        for download in downloads {
+            download.ends()?;
+        }
+        let done = dispa.records("reloaded").len();
+        println!("{made} requests, {DOWNLOADS} downloads, {done} reloads");
+        // Signals that come while one is dealt with are one; each change of the file is seen as well.
+        ensure!(done >= RELOADS / 2 && refusals(&dispa) == 0, "{done} reloads");
+        until(SOON, "as many descriptors as before", || {
+            let now = descriptors(&dispa).ok()?;
+            (now <= before).then_some(())
+        })?;
+        let stopped = dispa.stop()?;
+        assert_eq!(stopped.summary.count("slots_held"), Some(0));
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_known_of_a_target_outlasts_a_reload() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let nobody: SocketAddr = "127.0.0.1:3999".parse()?;
+        let config = |extra: &str| {
+            only(1).target("nobody", nobody).sections(&format!(
+                "[targets.health_check]\nenabled = false\nmax_failures = 1\nejection_time = 300\n\
+                 [http]\nvia = \"{extra}\""
+            ))
+        };
+        let dispa = site.dispa(&config("a"))?;
+        site.curl(&["http://example.com/[1-4]"])?;
+        dispa.record("ejected: it fails again and again", &[("target", "nobody")])?;
+        put(&dispa, &site, &config("b"))?;
+        ask(&dispa, &["reload", "--wait"])?.success()?;
+        let told = ask(&dispa, &["status", "--json"])?.success()?;
+        ensure!(told.contains("\"ejected\"") && told.contains("\"good\": 4"), "{told}");
+        Ok(())
+    })
+}
