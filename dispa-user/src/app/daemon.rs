@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admin,
-    config::{CgroupChoice, Config, Dns, Scheme, Scope, Target, TargetAuthority},
+    config::{CgroupChoice, Config, Dns, Scheme, Scope},
     control::{
         HangUp, Learner, ReloadSignals, StopSignals, follow_file, log_events, watch_backends,
     },
@@ -105,7 +105,9 @@ impl Daemon {
         if plan.cgroup.is_some() {
             require()?;
         }
-        refuse_own_door(config, &plan)?;
+        if let Some(door) = plan.explicit {
+            config.refuse_door(door)?;
+        }
         raise_descriptor_limit();
         let opened =
             doors::open(plan.explicit, plan.cgroup.is_some(), config.server.workers).await?;
@@ -214,22 +216,6 @@ fn warn_of_tls(config: &Config, state: &State) {
         tracing::warn!(
             "no target has an https:// url: TLS for intercepted domains passes to where it was going"
         );
-    }
-}
-
-/// A target that is the explicit door would be asked by itself, for ever.
-fn refuse_own_door(config: &Config, plan: &Plan) -> Result<(), StartError> {
-    let Some(door) = plan.explicit else { return Ok(()) };
-    let is_door = |target: &&Target| {
-        let TargetAuthority { host, port } = &target.authority;
-        let same_host = host
-            .ip()
-            .is_some_and(|ip| ip == door.ip() || (door.ip().is_unspecified() && ip.is_loopback()));
-        *port == door.port() && (same_host || host.as_str() == "localhost")
-    };
-    match config.backends.iter().find(is_door) {
-        Some(target) => Err(StartError::OwnDoor { name: Arc::clone(&target.name), door }),
-        None => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Why the daemon did not start, and the exit code that says so.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::io;
 
 use crate::{
+    config::ConfigError,
     kernel::{CgroupError, KernelError},
     net::ListenError,
 };
@@ -20,16 +21,8 @@ pub enum StartError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// A target is dispa itself.
-    #[error(
-        "target {name} is dispa's own explicit door, {door}, which would ask itself for ever: \
-         change the target's url, or server.bind_address"
-    )]
-    OwnDoor {
-        /// The target.
-        name: Arc<str>,
-        /// The door.
-        door: SocketAddr,
-    },
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The operating system refused something else.
     #[error("cannot {action}: {source}")]
     System {
@@ -51,7 +44,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen(error) if error.is_refusal() => 77,
-            Self::OwnDoor { .. } => 1,
+            Self::Config(_) => 1,
             Self::Listen(_) => 2,
             Self::Kernel(
                 KernelError::NotPermitted { .. } | KernelError::LacksCapabilities { .. },

@@ -34,6 +34,14 @@ pub(super) struct Args {
     #[arg(short, long, global = true)]
     pub(super) verbose: bool,
 
+    /// Check the configuration and start nothing; as `dispa check`.
+    #[arg(long)]
+    pub(super) validate: bool,
+
+    /// Print the version, and what this binary is made for.
+    #[arg(long)]
+    pub(super) version_info: bool,
+
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
@@ -66,6 +74,24 @@ pub(super) enum Command {
         #[arg(long)]
         file_only: bool,
     },
+    /// Check a configuration file: all that is wrong with it, and what is odd.
+    ///
+    /// Exit code 0: it may be used, 1: it may not.
+    #[command(after_help = "Example: dispa check /etc/dispa/dispa.toml")]
+    Check {
+        /// The file, instead of that of `--config`.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Print what makes a shell complete dispa's commands and options.
+    #[command(after_help = "Example: dispa completion bash > /etc/bash_completion.d/dispa")]
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "Example: dispa man | man -l -")]
+    Man,
     /// Tell how the running daemon's targets are: health, load, answers, bytes.
     ///
     /// The daemon is asked by the socket that the configuration names. Exit code 69: none answers.

@@ -10,16 +10,17 @@ use std::{
     ffi::OsString,
     fmt,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     admin::{AskError, Subject, SubjectError},
     app::{self, Log, Plan, StartError},
     config::{Config, ConfigError, DEFAULT_SOCKET, Overrides},
+    kernel::OLDEST_KERNEL,
     state::ConfigSource,
 };
 use args::{Args, Command};
@@ -76,7 +77,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<u8, CliError> {
+    if args.version_info {
+        return write_out(version_info().as_bytes()).map(|()| 0);
+    }
     match &args.command {
+        Some(Command::Check { file }) => check(args, file.as_deref().unwrap_or(&args.config)),
+        None if args.validate => check(args, &args.config),
+        Some(Command::Completion { shell }) => write_out(&completion(*shell)).map(|()| 0),
+        Some(Command::Man) => write_out(&manual()?).map(|()| 0),
         None => daemon(args),
         Some(Command::Exec { command }) => exec(args, command),
         Some(Command::Explain { subject, json, file_only }) => {
@@ -93,6 +101,45 @@ fn run(args: &Args) -> Result<u8, CliError> {
         Some(Command::Doctor) => Ok(doctor::run(&args.config)),
         Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
     }
+}
+
+/// What is wrong or odd goes to standard error, the verdict to standard output.
+fn check(args: &Args, file: &Path) -> Result<u8, CliError> {
+    let config = Config::from_file(file, &overrides(args))?;
+    config.refuse_door(config.server.bind_address)?;
+    for warning in &config.warnings {
+        eprintln!("{warning}\n");
+    }
+    let count = match config.warnings.len() {
+        0 => "nothing is wrong with it".to_owned(),
+        1 => "it may be used; 1 warning".to_owned(),
+        count => format!("it may be used; {count} warnings"),
+    };
+    write_out(format!("{}: {count}\n", file.display()).as_bytes()).map(|()| 0)
+}
+
+fn version_info() -> String {
+    format!(
+        "dispa {}\nbuilt for {} {}, Linux {}.{} or newer\nlicence {}\n",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH,
+        std::env::consts::OS,
+        OLDEST_KERNEL.0,
+        OLDEST_KERNEL.1,
+        env!("CARGO_PKG_LICENSE"),
+    )
+}
+
+fn completion(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "dispa", &mut text);
+    text
+}
+
+fn manual() -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Args::command()).render(&mut text)?;
+    Ok(text)
 }
 
 fn daemon(args: &Args) -> Result<u8, CliError> {
@@ -153,7 +200,11 @@ fn write_answer<T: fmt::Display + Serialize>(answer: &T, json: bool) -> Result<(
     } else {
         answer.to_string()
     };
-    match io::stdout().write_all(text.as_bytes()) {
+    write_out(text.as_bytes())
+}
+
+fn write_out(text: &[u8]) -> Result<(), CliError> {
+    match io::stdout().write_all(text) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(CliError::Output),

@@ -1,7 +1,6 @@
 //! Why there is no configuration.
 
-use std::io;
-use std::path::PathBuf;
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 /// Why there is no configuration. The person who wrote it, or the one who started the daemon, is
 /// at fault; trying again changes nothing.
@@ -17,6 +16,17 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// A target is dispa itself.
+    #[error(
+        "target {name} is dispa's own explicit door, {door}, which would ask itself for ever: \
+         change the target's url, or server.bind_address"
+    )]
+    OwnDoor {
+        /// The target.
+        name: Arc<str>,
+        /// The door.
+        door: SocketAddr,
     },
     /// The file says something that it must not.
     #[error("{report}")]

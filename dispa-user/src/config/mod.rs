@@ -26,8 +26,11 @@ mod targets;
 mod value;
 mod virtual_host;
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use crate::rules::Rules;
 use domains::Domains;
@@ -137,6 +140,21 @@ impl Config {
         self.logging = old.logging;
         self.admin = old.admin.clone();
         (self, stay)
+    }
+
+    /// Refuses a target that is the explicit door: it would be asked by itself, for ever.
+    pub fn refuse_door(&self, door: SocketAddr) -> Result<(), ConfigError> {
+        let is_door = |target: &&Target| {
+            let TargetAuthority { host, port } = &target.authority;
+            let stands_for =
+                |ip: IpAddr| ip == door.ip() || (door.ip().is_unspecified() && ip.is_loopback());
+            let same_host = host.ip().is_some_and(stands_for) || host.as_str() == "localhost";
+            *port == door.port() && same_host
+        };
+        match self.backends.iter().find(is_door) {
+            Some(target) => Err(ConfigError::OwnDoor { name: Arc::clone(&target.name), door }),
+            None => Ok(()),
+        }
     }
 
     /// The addresses of backends that are written as such.

@@ -108,6 +108,7 @@ impl Reloader {
         let config = Config::from_file(path, overrides)?;
         let old = self.live.state();
         let (config, mut needs_restart) = config.in_place_of(&old.config);
+        config.refuse_door(config.server.bind_address)?;
         let interception = old.interception.as_ref();
         let goes_by_process = config.pools.iter().any(|it| it.balancing.goes_by_process());
         if goes_by_process && interception.is_some_and(|it| it.clients().is_none()) {

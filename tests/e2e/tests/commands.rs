@@ -161,3 +161,53 @@ fn doctor_names_the_programs_of_others() -> Result<()> {
         Ok(())
     })
 }
+
+/// Runs `dispa` with these words.
+fn dispa(words: &[&str]) -> Result<Finished> {
+    run(Command::new(Dispa::binary()?).args(words), SOON)
+}
+
+#[test]
+fn check_says_what_is_wrong_and_starts_nothing() -> Result<()> {
+    Lab::run(|lab| {
+        let file = |name: &str, text: &str| anyhow::Ok(lab.file(name, text)?.display().to_string());
+        let target = "[[targets.targets]]\nname = \"a\"\nurl = \"http://127.0.0.1:1\"\n";
+        let good =
+            file("good.toml", &format!("[domains]\nintercept_domains = [\"a.com\"]\n{target}"))?;
+        let odd = file("odd.toml", target)?;
+        let bad = file("bad.toml", &format!("[domians]\n{target}"))?;
+        let own = file("own.toml", &target.replace(":1", ":8080"))?;
+        for (words, code, out, error) in [
+            (vec!["check", &good], 0, "nothing is wrong with it", ""),
+            (vec!["-c", &good, "--validate"], 0, "nothing is wrong with it", ""),
+            (vec!["check", &odd], 0, "1 warning", "no domain is intercepted"),
+            (vec!["check", &bad], 1, "", "did you mean `domains`?"),
+            (vec!["check", &own], 1, "", "own explicit door"),
+            (vec!["check", "/no/such/file"], 1, "", "cannot read"),
+            (vec!["chekc"], 64, "", "similar subcommand exists: 'check'"),
+        ] {
+            let told = dispa(&words)?;
+            assert_eq!(told.code(), Some(code), "{words:?}: {told:?}");
+            assert!(told.stdout().contains(out) && told.stderr().contains(error), "{told:?}");
+            assert!(!out.is_empty() || told.stdout().is_empty(), "{told:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn it_describes_itself_to_shells_and_readers() -> Result<()> {
+    let info = dispa(&["--version-info"])?.success()?;
+    assert!(info.starts_with("dispa ") && info.contains("Linux 5.15 or newer"), "{info}");
+    for shell in ["bash", "zsh", "fish"] {
+        let text = dispa(&["completion", shell])?.success()?;
+        assert!(text.contains("dispa") && text.contains("doctor"), "{shell}: {text}");
+    }
+    let script = "eval \"$(\"$0\" completion bash)\" && complete -p dispa";
+    let binary = Dispa::binary()?.display().to_string();
+    let told = run(Command::new("bash").args(["-c", script, &binary]), SOON)?.success()?;
+    assert!(told.contains("_dispa"), "{told}");
+    let page = dispa(&["man"])?.success()?;
+    assert!(page.contains(".TH dispa 1") && page.contains("doctor"), "{page}");
+    Ok(())
+}
