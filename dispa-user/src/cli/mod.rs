@@ -175,7 +175,14 @@ fn socket(args: &Args) -> Result<PathBuf, CliError> {
 }
 
 fn overrides(args: &Args) -> Overrides {
-    Overrides { bind_address: args.bind, styled: app::colours() }
+    let environment = std::env::vars_os();
+    let environment = environment
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Overrides {
+        bind_address: args.bind,
+        environment: environment.filter(|(name, _)| name.starts_with("DISPA__")).collect(),
+        styled: app::colours(),
+    }
 }
 
 fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Log {

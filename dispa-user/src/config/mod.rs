@@ -7,6 +7,7 @@ mod admin;
 mod balancing;
 mod connections;
 mod domains;
+mod environment;
 mod error;
 mod expected;
 mod findings;
@@ -34,6 +35,7 @@ use std::{
 
 use crate::rules::Rules;
 use domains::Domains;
+use environment::Environment;
 use pools::Pools;
 use problem::{Document, Problem};
 use section::Section;
@@ -80,11 +82,13 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// What the command line says; it wins over the file.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the command line and the environment say; they win over the file.
+#[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// Replaces `server.bind_address`.
     pub bind_address: Option<SocketAddr>,
+    /// Names and values; `DISPA__SERVER__WORKERS` replaces `server.workers`.
+    pub environment: Vec<(String, String)>,
     /// Whether reports and warnings are coloured, for a terminal.
     pub styled: bool,
 }
@@ -100,8 +104,9 @@ impl Config {
 
     /// Checks the text of a configuration; `name` is what reports call it.
     pub fn parse(text: &str, name: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let document = Document { name, text, styled: overrides.styled };
-        let (config, problems) = check(text);
+        let environment = Environment::below(text, &overrides.environment);
+        let document = Document { name, text: &environment.text, styled: overrides.styled };
+        let (config, problems) = check(&environment);
         let (errors, warnings): (Vec<_>, Vec<_>) =
             problems.iter().partition(|problem| problem.is_error());
         match config {
@@ -207,8 +212,9 @@ impl Config {
 
 /// What the text says, and all that is wrong with it in the order of the text. A configuration
 /// next to an error is not to be used.
-fn check(text: &str) -> (Option<Config>, Vec<Problem>) {
-    let Parsed { tree, mut problems, legible } = Parsed::new(text);
+fn check(environment: &Environment) -> (Option<Config>, Vec<Problem>) {
+    let Parsed { mut tree, mut problems, legible } = Parsed::new(environment.file());
+    problems.extend(environment.apply(tree.get_mut()));
     let config = legible.then(|| {
         let (config, findings) = Section::read_document(tree.get_ref(), Config::read);
         problems.extend(findings.into_problems());

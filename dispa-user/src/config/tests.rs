@@ -96,14 +96,16 @@ fn an_ipv6_target_is_shown_in_brackets() {
 
 #[test]
 fn the_command_line_wins_over_the_file() {
-    let overrides = Overrides { bind_address: Some(address("0.0.0.0:9000")), styled: false };
+    let overrides =
+        Overrides { bind_address: Some(address("0.0.0.0:9000")), ..Overrides::default() };
     let config = Config::parse("[server]\nbind_address = '[::1]:80'", "c.toml", &overrides);
     assert_eq!(config.expect("valid").server.bind_address, address("0.0.0.0:9000"));
 }
 
 #[test]
 fn the_command_line_does_not_hide_errors_of_the_file() {
-    let overrides = Overrides { bind_address: Some(address("0.0.0.0:9000")), styled: false };
+    let overrides =
+        Overrides { bind_address: Some(address("0.0.0.0:9000")), ..Overrides::default() };
     let config = Config::parse("[server]\nbind_address = 'here'", "c.toml", &overrides);
     assert!(matches!(config, Err(ConfigError::Invalid { count: 1, .. })));
 }
@@ -111,7 +113,7 @@ fn the_command_line_does_not_hide_errors_of_the_file() {
 #[test]
 fn colour_only_if_asked_for() {
     let report = |styled| {
-        let overrides = Overrides { bind_address: None, styled };
+        let overrides = Overrides { styled, ..Overrides::default() };
         Config::parse("a = 1", "c.toml", &overrides).expect_err("invalid").to_string()
     };
     assert!(!report(false).contains('\u{1b}'));
@@ -212,4 +214,79 @@ proptest! {
             prop_assert!(count >= 1);
         }
     }
+}
+
+fn with(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let environment = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let overrides = Overrides { environment: environment.collect(), ..Overrides::default() };
+    Config::parse(text, "c.toml", &overrides)
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = "[server]\nworkers = 2\nrequest_timeout = 7\n";
+    let variables = [
+        ("DISPA__SERVER__WORKERS", "3"),
+        ("DISPA__DOMAINS__EXCLUDE_DOMAINS", "[\"a.com\", \"*.b.com\"]"),
+        ("DISPA__HTTP__VIA", "front"),
+        ("DISPA__TARGETS__LOAD_BALANCING__TYPE", "p2c"),
+        ("DISPA_CONFIG", "elsewhere"),
+        ("HOME", "/root"),
+    ];
+    let config = with(text, &variables).expect("valid");
+    assert_eq!(config.server.workers.get(), 3);
+    assert_eq!(config.server.request_timeout.as_secs(), 7);
+    let host = crate::types::HostName::parse("x.b.com").expect("a host");
+    assert!(config.rules.exclusion(&host).is_some());
+    assert_eq!(config.pools[0].balancing.algorithm.name(), "p2c");
+    assert_eq!(with("", &variables).expect("valid").server.workers.get(), 3);
+}
+
+#[test]
+fn what_is_wrong_with_the_environment_is_shown_like_the_rest() {
+    let variables = [
+        ("DISPA__SERVER__WORKERS", "many"),
+        ("DISPA__SERVER__WORKRES", "4"),
+        ("DISPA__TARGETS__TARGETS__URL", "http://a"),
+        ("DISPA__LOGGING__FORMAT", "a\nb = 1"),
+        ("DISPA__SERVER__A B", "1"),
+    ];
+    let text = "[[targets.targets]]\nname = 'a'\nurl = 'http://a'\n";
+    let error = with(text, &variables).expect_err("refused");
+    assert_eq!(
+        format!("\n{error}\n"),
+        r#"
+error: `server.workers`: expected an integer, found a string
+ --> c.toml:5:26
+  |
+5 | DISPA__SERVER__WORKERS = "many"
+  |                          ^^^^^^
+
+error: unknown key `workres` in [server]
+ --> c.toml:6:1
+  |
+6 | DISPA__SERVER__WORKRES = 4
+  | ^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: did you mean `workers`?
+
+error: `targets` is no section of which a variable can set a key
+ --> c.toml:7:1
+  |
+7 | DISPA__TARGETS__TARGETS__URL = "http://a"
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: `logging.format`: unknown value `a\nb = 1`
+ --> c.toml:8:26
+  |
+8 | DISPA__LOGGING__FORMAT = "a\nb = 1"
+  |                          ^^^^^^^^^^ must be `text` or `json`
+
+error: `DISPA__SERVER__A B` names no key
+--> c.toml
+ = help: a variable is written as DISPA__SECTION__KEY
+
+c.toml: 5 errors
+"#
+    );
 }
