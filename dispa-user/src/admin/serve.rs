@@ -212,6 +212,9 @@ impl Desk {
 
     /// Waits for the end of it, if that is wanted.
     async fn reload(&self, waits: bool) -> Answer {
+        if !waits && self.reloader.is_due() {
+            return json(StatusCode::ACCEPTED, &ReloadAnswer::default());
+        }
         let reloader = Arc::clone(&self.reloader);
         // It goes on if whoever asked goes away.
         let reload = tokio::spawn(async move { reloader.reload("asked for").await });

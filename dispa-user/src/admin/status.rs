@@ -18,8 +18,10 @@ pub struct Status {
     /// How long it has been running.
     pub uptime_seconds: u64,
     /// The configuration's number, from 1 at the start.
+    #[serde(default)]
     pub generation: u64,
     /// How the last reload went; `None` where there was none.
+    #[serde(default)]
     pub last_reload: Option<ReloadStatus>,
     /// Requests that were not sent a second time, for there had been too many of them.
     pub retries_refused: u64,

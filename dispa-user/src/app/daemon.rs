@@ -11,7 +11,7 @@ use std::{
 
 use dispa_common::Counter;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     StartError,
@@ -75,8 +75,9 @@ pub async fn run(config: &Config, source: ConfigSource, plan: Plan) -> Result<()
     let daemon = Daemon::start(config, plan).await?;
     warn_of_tls(config, &daemon.live.state());
     let reloader = Reloader::new(source, Arc::clone(&daemon.live));
-    tokio::spawn(follow_signals(reloads, Arc::clone(&reloader)));
-    tokio::spawn(follow_file(Arc::clone(&reloader)));
+    let mut reloading = JoinSet::new();
+    reloading.spawn(follow_signals(reloads, Arc::clone(&reloader)));
+    reloading.spawn(follow_file(Arc::clone(&reloader)));
     let socket = admin::Socket::open(config, &daemon.live, &reloader);
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
@@ -86,7 +87,7 @@ pub async fn run(config: &Config, source: ConfigSource, plan: Plan) -> Result<()
         tracing::warn!(signal, "stopping at once");
         stop.advance(Phase::Stopping);
     });
-    drop(socket);
+    drop((socket, reloading));
     daemon.stop().await;
     Ok(())
 }
@@ -243,7 +244,7 @@ fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, Sta
     let dns = intercept.dns == Dns::Relay;
     let clients = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
     let kernel = Interceptor::load(&Options { doors, events, clients, dns, caught_ports })?;
-    Ok(Interception::new(kernel, doors, intercept, config.backend_addresses()))
+    Ok(Interception::new(kernel, doors, intercept, &config.rules, config.backend_addresses()))
 }
 
 fn start_workers(

@@ -77,6 +77,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<u8, CliError> {
+    if args.validate && args.command.is_some() {
+        eprintln!("dispa: --validate takes no command; see `dispa check`");
+        return Ok(USAGE);
+    }
     if args.version_info {
         return write_out(version_info().as_bytes()).map(|()| 0);
     }
@@ -97,7 +101,10 @@ fn run(args: &Args) -> Result<u8, CliError> {
             status::run(&socket(args)?, *json)?;
             Ok(0)
         }
-        Some(Command::Reload { wait }) => reload::run(&socket(args)?, *wait),
+        Some(Command::Reload { wait }) => {
+            let socket = load(args)?.admin.socket.ok_or(CliError::NoSocket)?;
+            reload::run(&socket, *wait)
+        }
         Some(Command::Doctor) => Ok(doctor::run(&args.config)),
         Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
     }
@@ -143,10 +150,10 @@ fn manual() -> io::Result<Vec<u8>> {
 }
 
 fn daemon(args: &Args) -> Result<u8, CliError> {
+    let source = ConfigSource::new(args.config.clone(), overrides(args));
     let config = load(args)?;
     let _log = start_log(args, &config, None);
     let plan = Plan::of(&config, args.verbose)?;
-    let source = ConfigSource { path: args.config.clone(), overrides: overrides(args) };
     runtime()?.block_on(app::run(&config, source, plan))?;
     Ok(0)
 }

@@ -195,8 +195,8 @@ fn attribute(value: &Value<'_>) -> Reading<String> {
 fn secret(value: &Value<'_>) -> Reading<Secret> {
     let text = text(value)?;
     if text.len() < LEAST_KEY {
+        // Without its place: that would show it.
         let problem = Problem::error(format!("a key of {} bytes can be guessed", text.len()));
-        let problem = problem.at(value.span(), "");
         return Err(vec![problem.help(format!("make it {LEAST_KEY} bytes or longer"))]);
     }
     Ok(Secret(text.into()))

@@ -156,7 +156,7 @@ impl Config {
             let same_host = host.ip().is_some_and(stands_for) || host.as_str() == "localhost";
             *port == door.port() && same_host
         };
-        match self.backends.iter().find(is_door) {
+        match self.backends.iter().find(is_door).filter(|_| door.port() != 0) {
             Some(target) => Err(ConfigError::OwnDoor { name: Arc::clone(&target.name), door }),
             None => Ok(()),
         }

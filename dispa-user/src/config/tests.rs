@@ -290,3 +290,50 @@ c.toml: 5 errors
 "#
     );
 }
+
+#[test]
+fn what_cannot_change_while_the_daemon_runs_stays_and_is_named() {
+    let old = parse("[server]\nworkers = 2\n[admin]\nsocket = '/run/a'").expect("valid");
+    let new = "
+[server]
+bind_address = '127.0.0.1:9000'
+workers = 3
+request_timeout = 5
+[intercept]
+enabled = false
+cgroup = '/sys/fs/cgroup/a'
+ports = [80]
+scope = 'all'
+dns = 'resolve'
+on_no_backend = 'passthrough'
+[logging]
+level = 'debug'
+format = 'json'
+[admin]
+socket = '/run/b'
+[http]
+via = 'other'
+";
+    let (config, stay) = parse(new).expect("valid").in_place_of(&old);
+    assert_eq!(
+        stay,
+        [
+            "server.bind_address",
+            "server.workers",
+            "intercept.enabled",
+            "intercept.cgroup",
+            "intercept.ports",
+            "intercept.scope",
+            "intercept.dns",
+            "logging.level",
+            "logging.format",
+            "admin.socket"
+        ]
+    );
+    let intercept = Intercept { on_no_backend: OnNoBackend::Passthrough, ..old.intercept.clone() };
+    assert_eq!(config.intercept, intercept);
+    assert_eq!((config.logging, &config.admin), (old.logging, &old.admin));
+    assert_eq!(config.server.workers, old.server.workers);
+    assert_eq!(config.server.request_timeout.as_secs(), 5);
+    assert!(config.in_place_of(&old).1.is_empty(), "it was put back");
+}

@@ -1,8 +1,11 @@
 //! Probing the backends, each by itself.
 
-use std::{os::fd::BorrowedFd, sync::Arc, time::Duration};
+use std::{collections::HashMap, os::fd::BorrowedFd, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
 
 use crate::{
     config::HealthCheck,
@@ -11,25 +14,42 @@ use crate::{
 };
 
 /// Has every backend probed for as long as this runtime runs, if the configuration says so. The first
-/// verdicts come at once, and so do those after another configuration.
+/// verdicts come at once.
 pub fn watch_backends(live: &Arc<Live>) {
     tokio::spawn(watch_all(Arc::clone(live)));
 }
 
 async fn watch_all(live: Arc<Live>) {
     let mut changes = live.watch();
+    let mut probes = JoinSet::new();
+    let mut running: HashMap<u32, AbortHandle> = HashMap::new();
+    let mut check = None;
     loop {
         let state = Arc::clone(&changes.borrow_and_update());
-        // Dropped with the loop's turn, and with them every probe under way.
-        let mut probes = JoinSet::new();
-        for backend in state.backends.all().iter().filter(|_| state.config.health.enabled) {
-            let check = state.config.health.clone();
-            probes.spawn(watch(Arc::clone(&live), Arc::clone(backend), check));
+        if check.as_ref() != Some(&state.config.health) {
+            // All of them begin anew.
+            probes.abort_all();
+            running.clear();
         }
+        running.retain(|number, probe| {
+            let stays = state.backends.has(*number);
+            if !stays {
+                probe.abort();
+            }
+            stays
+        });
+        let health = &state.config.health;
+        for backend in state.backends.all().iter().filter(|_| health.enabled) {
+            running.entry(backend.number).or_insert_with(|| {
+                probes.spawn(watch(Arc::clone(&live), Arc::clone(backend), health.clone()))
+            });
+        }
+        check = Some(health.clone());
         drop(state);
         if changes.changed().await.is_err() {
             return;
         }
+        while probes.try_join_next().is_some() {}
     }
 }
 

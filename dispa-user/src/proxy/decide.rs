@@ -11,7 +11,7 @@ use crate::{
 
 /// What becomes of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way<'a> {
+pub(super) enum Way {
     /// Its requests are served, each by its own decision.
     Serve {
         /// The name that decided.
@@ -27,7 +27,7 @@ pub(super) enum Way<'a> {
         /// The name that decided.
         host: HostName,
         /// The rule that matched it.
-        rule: &'a Rule,
+        rule: Rule,
     },
     /// It goes to its original destination, unread.
     Relay,
@@ -35,7 +35,7 @@ pub(super) enum Way<'a> {
 
 /// A connection is served if its first request is for an intercepted domain, and handed on to a
 /// backend if it begins TLS with one; everything else is none of our business.
-pub(super) fn connection<'a>(peeked: &Peeked, arrival: &Arrival, state: &'a State) -> Way<'a> {
+pub(super) fn connection(peeked: &Peeked, arrival: &Arrival, state: &State) -> Way {
     match &peeked.verdict {
         Verdict::Http1(head) if is_served(&head.host, arrival, state) => {
             Way::Serve { host: head.host.clone() }
@@ -53,7 +53,7 @@ fn is_served(host: &HostName, arrival: &Arrival, state: &State) -> bool {
 /// A client that waits for the server's first word has not said for whom it is there. It is served
 /// if the address is any intercepted domain's: each request is then decided by itself, and one for
 /// somebody else goes on to where the connection was going.
-fn http2<'a>(host: Option<&HostName>, arrival: &Arrival, state: &State) -> Way<'a> {
+fn http2(host: Option<&HostName>, arrival: &Arrival, state: &State) -> Way {
     match host {
         Some(host) if is_served(host, arrival, state) => {
             Way::ServeHttp2 { host: Some(host.clone()) }
@@ -78,11 +78,11 @@ fn is_somebodys(arrival: &Arrival, state: &State) -> bool {
 /// name in the clear: a hello that hides another one inside (ECH) cannot be told from one that only
 /// pretends to, as browsers do in every hello (GREASE, RFC 9849 section 6.2), and the name in
 /// the clear of one that really does is its provider's.
-fn tls<'a>(hello: &ClientHello, arrival: &Arrival, state: &'a State) -> Way<'a> {
+fn tls(hello: &ClientHello, arrival: &Arrival, state: &State) -> Way {
     let Some(host) = &hello.server_name else { return Way::Relay };
     match rule_at(host, arrival, state) {
         Some(rule) if state.answers(rule, Scheme::Https) => {
-            Way::Backend { host: host.clone(), rule }
+            Way::Backend { host: host.clone(), rule: rule.clone() }
         }
         Some(_) => {
             state.note_tls_passed();

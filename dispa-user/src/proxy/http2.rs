@@ -47,8 +47,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Serves requests until either side closes; `seen` was read already. Where the daemon drains, no
 /// new ones.
 pub(super) async fn serve(stream: TcpStream, seen: Bytes, client: Client, worker: Rc<Worker>) {
-    let state = worker.state();
-    let http = &state.http;
+    // Copied: a whole configuration is not to live as long as its longest connection.
+    let http = worker.state().http.clone();
+    let idle_limit = in_ticks(worker.state().keep_alive_timeout);
     let seats = Rc::new(Seats::default());
     let link = Rc::new(Link::http2(&Rc::new(client), &worker, &seats));
     let service = service_fn(move |request| exchange(request, Rc::clone(&link)));
@@ -75,7 +76,6 @@ pub(super) async fn serve(stream: TcpStream, seen: Bytes, client: Client, worker
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut idle_ticks = 0;
     let patience = in_ticks(http.body_timeout);
-    let idle_limit = in_ticks(state.keep_alive_timeout);
     poll_fn(|context| {
         loop {
             if connection.as_mut().poll(context).is_ready() {

@@ -48,13 +48,17 @@ pub(super) async fn to_backend(
     rule: &Rule,
     mut record: Record,
     worker: &Worker,
-    state: &State,
 ) {
-    let reached = reach_backend(arrival, rule, &mut record, worker, state);
+    // The one by which the rule was found: nothing was awaited since.
+    let state = worker.state();
+    let reached = reach_backend(arrival, rule, &mut record, worker, &state);
     let reached = timeout(state.request_timeout, reached).await;
+    let on_no_backend = state.on_no_backend;
+    // What follows may take days.
+    drop(state);
     match reached.unwrap_or(Err(Outcome::BackendUnreachable)) {
         Ok(server) => relay(peeked.stream, &peeked.prefix, server, Outcome::Ok, record).await,
-        Err(_) if state.on_no_backend == OnNoBackend::Passthrough => {
+        Err(_) if on_no_backend == OnNoBackend::Passthrough => {
             record.no_backend();
             to_origin(peeked, arrival, record, worker).await;
         }

@@ -29,8 +29,8 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
     let Ok(peeked) = Box::pin(peek::peek(stream, &arrival, &worker)).await else {
         return record.client_aborted();
     };
-    let state = worker.state();
-    match decide::connection(&peeked, &arrival, &state) {
+    let way = decide::connection(&peeked, &arrival, &worker.state());
+    match way {
         Way::Serve { host } => {
             record.replaced_by_exchanges();
             let client = Client::transparent(arrival, Some(host));
@@ -44,9 +44,8 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
         }
         Way::Backend { host, rule } => {
             record.host(&host);
-            record.rule(rule);
-            Box::pin(passthrough::to_backend(peeked, &arrival, rule, record, &worker, &state))
-                .await;
+            record.rule(&rule);
+            Box::pin(passthrough::to_backend(peeked, &arrival, &rule, record, &worker)).await;
         }
         Way::Relay => Box::pin(passthrough::to_origin(peeked, &arrival, record, &worker)).await,
     }

@@ -140,6 +140,7 @@ impl WorkerStart {
             warn_starved: Rarely::new(WARN_EVERY),
         });
         let live = Arc::clone(&self.live);
+        live.applied(self.number, worker.state().generation);
         tokio::task::spawn_local(follow(self.number, live, changes, Rc::clone(&worker)));
         tokio::task::spawn_local(beat(self.number, self.pulse, Rc::clone(&worker)));
         tokio::task::spawn_local(sweep(Rc::clone(&worker.connections)));

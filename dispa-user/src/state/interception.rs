@@ -23,6 +23,7 @@ use crate::{
         OutcomeCounts, OwnSockets, SlotLease, SlotTable,
     },
     life::Rarely,
+    rules::Rules,
     types::HostName,
 };
 
@@ -54,6 +55,8 @@ pub struct Interception {
     heartbeat: Heartbeat,
     clients: Option<Clients>,
     backends: RwLock<HashSet<SocketAddr>>,
+    /// What is intercepted: nothing else is learned, whatever was asked for before.
+    rules: RwLock<Rules>,
     /// Held from a change of the names to the same change of the kernel's maps, so that both see all
     /// changes in one order. Taken before every other lock here.
     changing: Mutex<()>,
@@ -100,6 +103,7 @@ impl Interception {
         kernel: Interceptor,
         doors: Doors,
         intercept: &Intercept,
+        rules: &Rules,
         backends: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         let interception = Self {
@@ -110,6 +114,7 @@ impl Interception {
             heartbeat: kernel.heartbeat(),
             clients: kernel.clients(),
             backends: RwLock::new(backends.into_iter().collect()),
+            rules: RwLock::new(rules.clone()),
             changing: Mutex::new(()),
             names: RwLock::default(),
             slots: RwLock::default(),
@@ -236,6 +241,9 @@ impl Interception {
     /// is logged, and goes direct.
     pub fn learn(&self, lesson: &Lesson, now: Instant) {
         let _one_at_a_time = lock(&self.changing);
+        if read(&self.rules).find(&lesson.name).is_none() {
+            return;
+        }
         let addresses = lesson.addresses.iter().copied();
         let noted = write(&self.names).learn(&lesson.name, addresses, lesson.ttl, now);
         let Noted { changes, full, crowded_out } = noted;
@@ -252,34 +260,41 @@ impl Interception {
         self.note_without_room(lesson, without_room, now);
     }
 
-    /// Other backends from now on, and other rules, of which `is_ruled` tells: names that none is for
-    /// any more are forgotten. Their open connections go on.
+    /// Other rules from now on, and other backends: names that no rule is for any more are forgotten,
+    /// what is a backend's own address now is left alone, what was one is not. Open connections go on.
     pub fn follow(
         &self,
+        rules: &Rules,
         backends: impl IntoIterator<Item = SocketAddr>,
-        is_ruled: impl Fn(&HostName) -> bool,
         now: Instant,
     ) {
         let _one_at_a_time = lock(&self.changing);
-        *write(&self.backends) = backends.into_iter().collect();
-        let changes = write(&self.names).forget(|name| !is_ruled(name));
+        *write(&self.rules) = rules.clone();
+        let backends: HashSet<_> = backends.into_iter().collect();
+        let before = std::mem::replace(&mut *write(&self.backends), backends.clone());
+        let changes = write(&self.names).forget(|name| rules.find(name).is_none());
         for change in changes {
             if let Err(error) = self.apply(change, now) {
                 tracing::warn!(%error, "cannot let go of an address");
             }
         }
-        for destination in self.own_destinations() {
-            if let Err(error) = self.release(destination, now) {
+        for destination in backends.iter().filter(|it| self.slot_of(**it).is_some()) {
+            if let Err(error) = self.release(*destination, now) {
                 tracing::warn!(%error, "cannot let go of a target's address");
+            }
+        }
+        for destination in before.difference(&backends).filter(|it| self.is_wanted(**it, now)) {
+            if let Err(error) = self.intercept(*destination) {
+                tracing::warn!(%error, "not intercepted");
             }
         }
     }
 
-    /// What is redirected although it is a backend's own address by now.
-    fn own_destinations(&self) -> Vec<SocketAddr> {
-        let slots = read(&self.slots);
-        let backends = read(&self.backends);
-        backends.iter().copied().filter(|it| slots.slot_of(*it).is_some()).collect()
+    /// Whether some name owns its address, and its port is looked at.
+    fn is_wanted(&self, destination: SocketAddr, now: Instant) -> bool {
+        let names = read(&self.names);
+        self.ports.contains(&destination.port())
+            && names.owners(destination.ip(), now).next().is_some()
     }
 
     /// Nobody knows whether `name` still has its addresses: what it owns, it owns a while longer.

@@ -16,7 +16,7 @@ use std::{
 
 pub use interception::{Interception, LearnError, Report};
 pub use live::Live;
-pub use reload::{ConfigSource, Last, Reloaded, Reloader};
+pub use reload::{ConfigSource, Last, Print, Reloaded, Reloader};
 
 use crate::{
     config::{Config, Http, OnNoBackend, Scheme, UpstreamConnections},

@@ -2,12 +2,21 @@
 //! file that is wrong changes nothing.
 
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    fs,
+    io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::sleep;
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 use super::{Live, State};
 use crate::config::{Config, ConfigError, Overrides};
@@ -16,16 +25,61 @@ use crate::config::{Config, ConfigError, Overrides};
 /// hold up the others.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the file may take to be read.
+const LONGEST_READ: Duration = Duration::from_secs(2);
+
+/// Bytes of the file: many thousands of domains.
+const LONGEST_FILE: u64 = 64 * 1024 * 1024;
+
 /// How often it is looked whether they have.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
 pub struct ConfigSource {
-    /// The file.
-    pub path: PathBuf,
-    /// What the command line says.
-    pub overrides: Overrides,
+    path: PathBuf,
+    overrides: Overrides,
+    /// The file before it was read.
+    print: Option<Print>,
+}
+
+impl ConfigSource {
+    /// The file at `path` as it is now, and what the command line and the environment say.
+    #[must_use]
+    pub fn new(path: PathBuf, overrides: Overrides) -> Self {
+        let print = Print::of(&path).ok();
+        // What comes of a reload is for logs and machines.
+        let overrides = Overrides { styled: false, ..overrides };
+        Self { path, overrides, print }
+    }
+}
+
+/// By what a file is told from another one, or from itself with other contents: device, inode, size and
+/// times of change in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Print {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Print {
+    /// That of the file at `path`, links followed.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|it| Self::in_short(&it))
+    }
+
+    fn in_short(it: &fs::Metadata) -> Self {
+        Self {
+            device: it.dev(),
+            inode: it.ino(),
+            size: it.size(),
+            modified: (it.mtime(), it.mtime_nsec()),
+            changed: (it.ctime(), it.ctime_nsec()),
+        }
+    }
 }
 
 /// Reads the configuration again, one at a time.
@@ -34,6 +88,10 @@ pub struct Reloader {
     source: ConfigSource,
     live: Arc<Live>,
     one_at_a_time: tokio::sync::Mutex<()>,
+    /// Who waits for a turn, or has it.
+    queue: AtomicUsize,
+    /// The file as it was last read.
+    read: Mutex<Option<Print>>,
     last: Mutex<Last>,
 }
 
@@ -64,27 +122,41 @@ impl Reloader {
     #[must_use]
     pub fn new(source: ConfigSource, live: Arc<Live>) -> Arc<Self> {
         let (one_at_a_time, last) = (tokio::sync::Mutex::new(()), Mutex::default());
-        Arc::new(Self { source, live, one_at_a_time, last })
+        let (queue, read) = (AtomicUsize::new(0), Mutex::new(source.print));
+        Arc::new(Self { source, live, one_at_a_time, queue, read, last })
     }
 
-    /// Where it reads from.
+    /// The file that it reads.
     #[must_use]
-    pub fn source(&self) -> &ConfigSource {
-        &self.source
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The file as it was last read; `None`: it was not there.
+    #[must_use]
+    pub fn last_read(&self) -> Option<Print> {
+        *lock(&self.read)
+    }
+
+    /// Whether one is to come that has not begun to read: another one would read the same.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.queue.load(Ordering::Relaxed) > 1
     }
 
     /// How the last one went.
     #[must_use]
     pub fn last(&self) -> Last {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.last).clone()
     }
 
     /// Reads the configuration and goes by it, if there is nothing wrong with it. When this returns,
     /// every worker does. `why` is for the log.
     pub async fn reload(&self, why: &'static str) -> Result<Reloaded, ConfigError> {
+        let _place = Place::take(&self.queue);
         let _turn = self.one_at_a_time.lock().await;
         let result = self.replace().await;
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last);
         last.at = Some(SystemTime::now());
         last.error = result.as_ref().err().map(ToString::to_string);
         match &result {
@@ -104,8 +176,7 @@ impl Reloader {
     }
 
     async fn replace(&self) -> Result<Reloaded, ConfigError> {
-        let ConfigSource { path, overrides } = &self.source;
-        let config = Config::from_file(path, overrides)?;
+        let config = self.read_file().await?;
         let old = self.live.state();
         let (config, mut needs_restart) = config.in_place_of(&old.config);
         config.refuse_door(config.server.bind_address)?;
@@ -116,6 +187,10 @@ impl Reloader {
         }
         let new = old.next(&config);
         if let Some(interception) = interception {
+            for backend in old.backends.all().iter().filter(|it| !new.backends.has(it.number)) {
+                // Whether it was counted for or not.
+                let _ = interception.forget_backend(backend.number);
+            }
             let numbers = new.backends.all().iter().map(|backend| backend.number);
             if interception.why_not_counted().is_none()
                 && let Err(error) = interception.watch_backends(numbers)
@@ -124,27 +199,77 @@ impl Reloader {
             }
         }
         self.live.replace(Arc::clone(&new));
-        self.applied(&new).await;
-        if let Some(interception) = interception {
-            let is_ruled = |name: &_| new.rules.find(name).is_some();
-            interception.follow(config.backend_addresses(), is_ruled, Instant::now());
-            let gone = old.backends.all().iter().filter(|it| !new.backends.has(it.number));
-            for backend in gone {
-                // Whether it was counted for or not.
-                let _ = interception.forget_backend(backend.number);
-            }
+        let mut warnings = config.warnings.clone();
+        if !self.is_applied(&new).await {
+            warnings.push("a worker does not follow the new configuration".to_owned());
         }
-        Ok(Reloaded { generation: new.generation, needs_restart, warnings: config.warnings })
+        if let Some(interception) = interception {
+            interception.follow(&new.rules, config.backend_addresses(), Instant::now());
+        }
+        Ok(Reloaded { generation: new.generation, needs_restart, warnings })
     }
 
-    async fn applied(&self, state: &State) {
+    /// Reads the file, apart from everything else: who knows what it is by now.
+    async fn read_file(&self) -> Result<Config, ConfigError> {
+        let ConfigSource { path, overrides, .. } = self.source.clone();
+        let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
+        let file = path.clone();
+        let read = timeout(LONGEST_READ, spawn_blocking(move || read(&file))).await;
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "it takes too long");
+        let read = read.map_err(|_| late()).and_then(|read| read.map_err(io::Error::other));
+        let (text, print) = read.flatten().map_err(unreadable)?;
+        *lock(&self.read) = Some(print);
+        Config::parse(&text, &path.to_string_lossy(), &overrides)
+    }
+
+    async fn is_applied(&self, state: &State) -> bool {
         let end = Instant::now() + PATIENCE;
         while !self.live.is_applied(state.generation) {
             if Instant::now() >= end {
-                tracing::warn!("a worker does not follow the new configuration");
-                return;
+                return false;
             }
             sleep(LOOK).await;
         }
+        true
     }
+}
+
+/// A place in a queue, until it is dropped.
+struct Place<'q>(&'q AtomicUsize);
+
+impl<'q> Place<'q> {
+    fn take(queue: &'q AtomicUsize) -> Self {
+        queue.fetch_add(1, Ordering::Relaxed);
+        Self(queue)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The text of a regular file that is not being written just now, and what it is told by.
+fn read(path: &Path) -> io::Result<(String, Print)> {
+    // Whatever it is, it must not keep us.
+    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let print = Print::in_short(&metadata);
+    let mut text = String::new();
+    (&file).take(LONGEST_FILE).read_to_string(&mut text)?;
+    if Print::in_short(&file.metadata()?) != print {
+        return Err(io::Error::other("it is being written"));
+    }
+    if text.trim().is_empty() {
+        return Err(io::Error::other("it is empty"));
+    }
+    Ok((text, print))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -47,6 +47,9 @@ impl Backends {
         let mut all = Vec::with_capacity(config.backends.len());
         for target in &config.backends {
             let before = old.get(&identity(target)).copied();
+            // What speaks otherwise is another one: connections to it are of no use.
+            let before =
+                before.filter(|it| it.scheme == target.scheme && it.protocol == target.protocol);
             let backend = Backend::new(target, timeout, &config.connections, next, before);
             next += u32::from(before.is_none());
             all.push(Arc::new(backend));

@@ -51,6 +51,15 @@ struct Connected {
     /// One is being made that many may share.
     opening: bool,
     line: VecDeque<oneshot::Sender<Grant>>,
+    /// It is no backend any more: no connection to it is kept.
+    gone: bool,
+}
+
+impl Connected {
+    /// Whether nothing is left to know of one that is gone.
+    fn is_over(&self) -> bool {
+        self.gone && self.open == 0 && self.line.is_empty()
+    }
 }
 
 /// What somebody who wants to send gets.
@@ -240,7 +249,7 @@ impl Pool {
     /// Takes a connection back whose exchange is over.
     pub(super) fn put_back(&self, connection: Box<Http1Connection>) {
         let backend = connection.backend();
-        if self.closing.get() || backend == 0 {
+        if self.closing.get() || backend == 0 || self.with(backend, |connected| connected.gone) {
             return;
         }
         let Err(Grant::Idle(connection)) = self.grant(backend, Grant::Idle(connection)) else {
@@ -367,15 +376,29 @@ impl Pool {
         }
     }
 
-    /// Goes by other limits from now on, and keeps no idle connections to backends that are not `there`.
-    pub(super) fn follow(&self, limits: PoolLimits, there: impl Fn(u32) -> bool) {
+    /// Goes by other limits from now on, and keeps no connections to backends that are not `there`: a
+    /// number is never another one's, so that they will not be again.
+    pub(super) fn follow(self: &Rc<Self>, limits: PoolLimits, there: impl Fn(u32) -> bool) {
         self.limits.set(limits);
-        let mut gone = Vec::new();
-        for (_, connected) in self.backends.borrow_mut().iter_mut().filter(|it| !there(*it.0)) {
-            gone.extend(connected.idle.drain(..));
+        let (mut idle, mut shared) = (Vec::new(), Vec::new());
+        for (number, connected) in self.backends.borrow_mut().iter_mut() {
+            if !there(*number) {
+                connected.gone = true;
+                idle.extend(connected.idle.drain(..));
+                shared.extend(connected.shared.extract_if(.., |it| it.is_idle_for(Duration::ZERO)));
+            }
         }
         // Outside the borrow: each gives its slot back.
-        drop(gone);
+        drop((idle, shared));
+        self.backends.borrow_mut().retain(|_, connected| !connected.is_over());
+        let waiting = |backends: &HashMap<u32, Connected>| -> Vec<u32> {
+            backends.iter().filter(|(_, it)| !it.line.is_empty()).map(|it| *it.0).collect()
+        };
+        let waiting = waiting(&self.backends.borrow());
+        for backend in waiting {
+            // There may be more now.
+            self.hand_on(backend);
+        }
     }
 
     /// Closes every idle connection, and from now on each at the end of its exchange.

@@ -183,6 +183,65 @@ fn a_wrong_file_changes_nothing_and_everybody_says_so() -> Result<()> {
 }
 
 #[test]
+fn what_is_no_file_to_read_changes_nothing() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&only(1))?;
+        let good = fs::read_to_string(dispa.file())?;
+        let put_back = || -> Result<()> {
+            if fs::remove_file(dispa.file()).is_err() {
+                fs::remove_dir(dispa.file())?;
+            }
+            fs::write(dispa.file(), &good)?;
+            Ok(())
+        };
+        let script = |script: &str| {
+            let mut shell = Command::new("sh");
+            run(shell.args(["-c", script]).arg(dispa.file()), SOON)?.success()
+        };
+        for (what, reason) in [
+            (": > $0", "it is empty"),
+            ("rm $0; mkfifo $0", "it is no regular file"),
+            ("rm $0; mkdir $0", "it is no regular file"),
+            ("rm $0; ln -s /dev/zero $0", "it is no regular file"),
+        ] {
+            script(what)?;
+            dispa.signal(Signal::SIGUSR1)?;
+            until(SOON, what, || {
+                let log = dispa.log();
+                log.iter().any(|record| record.message().contains(reason)).then_some(())
+            })?;
+            assert_eq!(site.curl(&["http://example.com/"])?, "one", "{what}");
+            put_back()?;
+        }
+        assert_eq!(ask(&dispa, &["reload", "--wait"])?.code(), Some(0));
+        dispa.stop().map(drop)
+    })
+}
+
+#[test]
+fn an_address_that_was_a_targets_is_intercepted_again() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let own = Config::new(&[Site::NAME4]).target("own", (Site::V4, 80).into());
+        let dispa = site.dispa(&own)?;
+        assert_eq!(site.curl(&["http://four.example.com/"])?, "original");
+        assert_eq!(site.original.requests(), 1);
+        ensure!(dispa.records("exchange").is_empty(), "it is a target's own address");
+        put(&dispa, &site, &Config::new(&[Site::NAME4]).target("1", Site::backend(1)))?;
+        ask(&dispa, &["reload", "--wait"])?.success()?;
+        // By address, so that nobody asks for it anew.
+        let address = format!("four.example.com:80:{}", Site::V4);
+        let by_address = ["--resolve", &address, "http://four.example.com/"];
+        assert_eq!(site.curl(&by_address)?, "one");
+        put(&dispa, &site, &own)?;
+        ask(&dispa, &["reload", "--wait"])?.success()?;
+        assert_eq!(site.curl(&by_address)?, "original");
+        dispa.stop().map(drop)
+    })
+}
+
+#[test]
 fn what_needs_a_restart_is_named_and_stays() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;

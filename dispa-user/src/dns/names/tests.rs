@@ -47,6 +47,20 @@ fn an_address_is_intercepted_until_its_last_owner_goes() {
 }
 
 #[test]
+fn what_a_forgotten_name_shares_stays_with_the_others() {
+    let mut table = NameTable::default();
+    let now = Instant::now();
+    let (shared, own) = (ip("192.0.2.1"), ip("192.0.2.2"));
+    table.learn(&name("a.test"), [shared, own], HOUR, now);
+    table.learn(&name("b.test"), [shared], HOUR, now);
+    assert_eq!(table.forget(|it| it.as_str() == "a.test"), [Change::Removed(own)]);
+    assert_eq!(table.owned(), 1);
+    assert!(table.owns(&name("b.test"), shared) && !table.owns(&name("a.test"), shared));
+    assert_eq!(table.forget(|_| true), [Change::Removed(shared)]);
+    assert_eq!(table.owned(), 0);
+}
+
+#[test]
 fn a_ttl_of_0_is_kept_for_the_shortest_life_and_the_grace() {
     let mut table = NameTable::default();
     let start = Instant::now();

@@ -320,6 +320,17 @@ fn what_a_backend_goes_through_outlasts_a_change_of_the_list() {
 }
 
 #[test]
+fn who_speaks_otherwise_is_another_one() {
+    let before = backends(&targets(&[("a", "http://a.test", "")]), None);
+    assert!(of(&before, "a").number == 1);
+    for changed in [("a", "https://a.test:80", ""), ("a", "http://a.test", "protocol = \"http2\"")]
+    {
+        let after = backends(&targets(&[changed]), Some(&before));
+        assert_eq!(of(&after, "a").number, 2, "no kept connection is of use to it");
+    }
+}
+
+#[test]
 fn turns_and_cookies_outlast_a_change_of_the_list() {
     let before = backends(&sticky(""), None);
     let set = cookie_of(first(&before), of(&before, "b"));
