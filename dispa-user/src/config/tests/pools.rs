@@ -239,12 +239,8 @@ error: `targets.load_balancing.sticky_cookie.path`: no attribute of a cookie
   = help: write it without spaces, `;` and `,`
 
 error: `targets.load_balancing.sticky_cookie.key`: a key of 6 bytes can be guessed
- --> c.toml:8:7
-  |
-8 | key = 'secret'
-  |       ^^^^^^^^
-  |
-  = help: make it 16 bytes or longer
+--> c.toml
+ = help: make it 16 bytes or longer
 
 c.toml: 5 errors
 "#
