@@ -151,7 +151,7 @@ impl Reloader {
     }
 
     /// Reads the configuration and goes by it, if there is nothing wrong with it. When this returns,
-    /// every worker does. `why` is for the log.
+    /// every worker does, unless a warning says that one does not. `why` is for the log.
     pub async fn reload(&self, why: &'static str) -> Result<Reloaded, ConfigError> {
         let _place = Place::take(&self.queue);
         let _turn = self.one_at_a_time.lock().await;
@@ -257,6 +257,9 @@ fn read(path: &Path) -> io::Result<(String, Print)> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is no regular file"));
+    }
+    if metadata.len() > LONGEST_FILE {
+        return Err(io::Error::other("it is too large"));
     }
     let print = Print::in_short(&metadata);
     let mut text = String::new();
