@@ -14,7 +14,7 @@ pub(super) struct Tally {
     unopened: AtomicU64,
 }
 
-/// A [`Tally`] at one moment.
+/// What dispa counted for a backend until one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Exchanges that were answered well.
