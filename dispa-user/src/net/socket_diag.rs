@@ -1,6 +1,7 @@
 //! The cookie of a socket of this host that is not ours (`sock_diag(7)`).
 
 use std::{
+    cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
 };
@@ -28,6 +29,8 @@ const LONGEST_ANSWER: usize = 1024;
 #[derive(Debug)]
 pub struct SocketDiag {
     socket: Socket,
+    /// The number of the last question, which its answer has too.
+    number: Cell<u32>,
 }
 
 impl SocketDiag {
@@ -37,26 +40,34 @@ impl SocketDiag {
         socket.bind_auto()?;
         socket.connect(&NetlinkAddr::new(0, 0))?;
         socket.set_non_blocking(true)?;
-        Ok(Self { socket })
+        Ok(Self { socket, number: Cell::new(0) })
     }
 
     /// The cookie of the TCP socket at `local` that is connected to `remote`; `None`: there is none, or
     /// not any more.
     pub fn cookie(&self, local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u64>> {
-        self.socket.send(&question(local, remote), 0)?;
-        let mut answer = Vec::with_capacity(LONGEST_ANSWER);
-        self.socket.recv(&mut answer, 0)?;
-        Ok(cookie_in(&answer))
+        let number = self.number.get().wrapping_add(1);
+        self.number.set(number);
+        self.socket.send(&question(number, local, remote), 0)?;
+        loop {
+            let mut answer = Vec::with_capacity(LONGEST_ANSWER);
+            self.socket.recv(&mut answer, 0)?;
+            // One that was not read in its time is not to be taken for this one.
+            if answer.get(8..12) == Some(&number.to_ne_bytes()[..]) {
+                return Ok(cookie_in(&answer));
+            }
+        }
     }
 }
 
-fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
+fn question(number: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     let mut question = Vec::new();
     question.extend_from_slice(&QUESTION.to_ne_bytes());
     question.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     question.extend_from_slice(&REQUEST.to_ne_bytes());
-    // Neither a number nor a sender: there is but one answer, and it comes here.
-    question.extend_from_slice(&[0; 8]);
+    question.extend_from_slice(&number.to_ne_bytes());
+    // The kernel knows who asks.
+    question.extend_from_slice(&[0; 4]);
     question.extend_from_slice(&[if local.is_ipv4() { INET } else { INET6 }, TCP, 0, 0]);
     // In whatever state.
     question.extend_from_slice(&u32::MAX.to_ne_bytes());

@@ -27,7 +27,7 @@ use crate::{
     types::Outcome,
     upstream::{
         Backend, BackendPool, Backends, Outgoing, ResponseBody, Sending, UpstreamError, Wanted,
-        Worth, absolute_form, rename,
+        Worth, absolute_form, head_of, rename,
     },
 };
 
@@ -78,13 +78,19 @@ pub(super) async fn to_backend(
         let elsewhere = elsewhere(route, sent, &mut sending, clients_own, link, &mut record);
         (sent, answering) = Box::pin(elsewhere).await;
     }
-    if let Err(error) = &sent
-        && error.is_unreachable()
-        && let Some(original) = original
-        && let Some(body) = sending.into_body()
-    {
+    let unanswered = match (&sent, original) {
+        (Err(error), Some(original)) if error.is_unreachable() => {
+            sending.into_body().map(|body| original.map(|()| body))
+        }
+        _ => {
+            // It may hold what is left of the client's body.
+            drop(sending);
+            None
+        }
+    };
+    if let Some(request) = unanswered {
         record.no_backend();
-        return Box::pin(to_origin(original.map(|()| body), link, state, replier, record)).await;
+        return Box::pin(to_origin(request, link, state, replier, record)).await;
     }
     if let Ok(response) = &mut sent
         && let Some(cookie) = route.pool.cookie(answering, route.wanted.wish)
@@ -135,16 +141,6 @@ async fn elsewhere<'p>(
         }
     }
     last
-}
-
-fn head_of<B>(request: &Request<B>) -> Request<()> {
-    let mut head = Request::new(());
-    request.method().clone_into(head.method_mut());
-    request.uri().clone_into(head.uri_mut());
-    request.headers().clone_into(head.headers_mut());
-    *head.version_mut() = request.version();
-    request.extensions().clone_into(head.extensions_mut());
-    head
 }
 
 /// Tells the pools what `backend` is worth.

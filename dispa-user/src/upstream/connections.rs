@@ -80,8 +80,8 @@ impl Connections {
 
     /// Sends a request to `backend` and waits for the head of its response, for as long as the
     /// backend's timeout allows after the last of its body was sent, and what is left of the
-    /// request's limit. After an
-    /// error by which nothing was sent it may be sent to another one.
+    /// request's limit. After an error it may go to another one, if [`Sending::may_go_elsewhere`] says
+    /// so.
     pub async fn send(
         self: &Rc<Self>,
         backend: &Backend,

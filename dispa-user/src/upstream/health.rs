@@ -36,7 +36,7 @@ pub enum Worth {
 /// What is known of one backend. Shared by all threads; nothing waits for long.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// What probes say; none as long as there was none.
+    /// Probes say so; not as long as there was none.
     down: AtomicBool,
     streak: Mutex<Streak>,
     /// Exchanges that failed in a row.

@@ -36,7 +36,7 @@ pub use outbound::Interim;
 pub use probe::{ProbeError, probe};
 pub use response_body::{ResponseBody, ResponseBodyError};
 pub use retry_budget::RetryBudget;
-pub use sending::{Outgoing, Sending, absolute_form, rename};
+pub use sending::{Outgoing, Sending, absolute_form, head_of, rename};
 pub use sticky::cookie;
 pub use tally::Totals;
 pub use tunnel::{Duplex, Tunnel};

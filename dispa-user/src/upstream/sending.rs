@@ -7,7 +7,7 @@ use http::{
     header::HOST,
     uri::{PathAndQuery, Scheme},
 };
-use hyper::{body::Incoming, ext::Protocol};
+use hyper::body::Incoming;
 
 use super::{
     Interim, UpstreamError,
@@ -176,15 +176,7 @@ struct Again {
 impl Again {
     fn of(request: &mut Request<RequestBody>) -> Self {
         use http_body::Body as _;
-        let mut head = Request::new(());
-        request.method().clone_into(head.method_mut());
-        request.uri().clone_into(head.uri_mut());
-        request.headers().clone_into(head.headers_mut());
-        *head.version_mut() = request.version();
-        // Of an extended CONNECT (RFC 8441 section 4).
-        if let Some(protocol) = request.extensions().get::<Protocol>() {
-            head.extensions_mut().insert(protocol.clone());
-        }
+        let head = head_of(request);
         let has_body = !request.body().is_end_stream();
         Self { head, body: has_body.then(|| request.body_mut().keep()) }
     }
@@ -196,6 +188,19 @@ impl Again {
         };
         Some(self.head.map(|()| body))
     }
+}
+
+/// All of a request but its body; the protocol that an extended CONNECT asks for (RFC 8441 section 4) is
+/// among the extensions.
+#[must_use]
+pub fn head_of<B>(request: &Request<B>) -> Request<()> {
+    let mut head = Request::new(());
+    request.method().clone_into(head.method_mut());
+    request.uri().clone_into(head.uri_mut());
+    request.headers().clone_into(head.headers_mut());
+    *head.version_mut() = request.version();
+    request.extensions().clone_into(head.extensions_mut());
+    head
 }
 
 /// Whether a response came before all of its request was sent: the rest must not wait for the client

@@ -14,6 +14,7 @@ mod site;
 mod sockets;
 mod stage;
 mod traces;
+pub mod unwell;
 mod ways;
 mod zeros;
 

@@ -63,7 +63,7 @@ fn a_backend_that_was_restarted_is_reached_again() -> Result<()> {
 }
 
 #[test]
-fn a_backend_that_is_down_is_a_bad_gateway() -> Result<()> {
+fn a_backend_that_is_down_is_an_unavailable_service() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         let nobody: SocketAddr = "127.0.0.1:3999".parse()?;

@@ -12,25 +12,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_e2e::{Server, Site};
+use dispa_e2e::{
+    Server, Site,
+    unwell::{PROBES, breaks_off, nobody},
+};
 use dispa_lab::{Config, HttpServer, Lab, TcpServer, until};
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// Where nobody listens.
-fn nobody() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 3999))
-}
-
-/// Probes of a second, by a request, with verdicts after two.
-const PROBES: &str = "[targets.health_check]
-interval = 1
-timeout = 1
-healthy_threshold = 2
-unhealthy_threshold = 2
-path = \"/health\"
-expected_status = 200
-max_failures = 0";
 
 #[test]
 fn a_request_goes_to_another_backend_if_its_own_cannot_be_reached() -> Result<()> {
@@ -65,15 +53,6 @@ fn an_upload_goes_whole_to_another_backend() -> Result<()> {
             let told = site.curl(&["-X", "POST", "-T", &file, "http://example.com/sha256"])?;
             assert_eq!(digest.split(' ').next(), Some(told.as_str()));
         }
-        Ok(())
-    })
-}
-
-/// Says nothing, takes a head and breaks off.
-fn breaks_off(address: SocketAddr) -> Result<TcpServer> {
-    TcpServer::start(&[address], |connection| {
-        let lines = BufReader::new(&*connection.stream).lines();
-        lines.map_while(Result::ok).find(String::is_empty);
         Ok(())
     })
 }
@@ -238,6 +217,8 @@ fn probes_over_tls_see_more_than_a_connection() -> Result<()> {
         assert_eq!(dispa.record("unhealthy", &[("target", "ill")])?.text("error"), "status 500");
         let told = dispa.record("unhealthy", &[("target", "plain")])?;
         ensure!(told.text("error").starts_with("no TLS: "), "{told:?}");
+        // Two more rounds of probes.
+        thread::sleep(Duration::from_secs(2));
         ensure!(dispa.records("unhealthy").iter().all(|it| it.text("target") != "well"));
         Ok(())
     })

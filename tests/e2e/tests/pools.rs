@@ -9,15 +9,13 @@ use std::{
 };
 
 use anyhow::{Result, bail, ensure};
-use dispa_e2e::Site;
+use dispa_e2e::{
+    Site,
+    unwell::{breaks_off, nobody},
+};
 use dispa_lab::{Config, HttpServer, Lab, Process, Record, TcpServer, until};
 
 const SOON: Duration = Duration::from_secs(30);
-
-/// Where nobody listens.
-fn nobody() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 3999))
-}
 
 /// Nobody is ejected, and nobody probed.
 const UNWATCHED: &str =
@@ -290,15 +288,6 @@ fn tls_that_nobody_answers_is_reset_or_goes_where_it_was_going() -> Result<()> {
     })
 }
 
-/// Takes a head and breaks off.
-fn breaks_off(address: SocketAddr) -> Result<TcpServer> {
-    TcpServer::start(&[address], |connection| {
-        let lines = BufReader::new(&*connection.stream).lines();
-        lines.map_while(Result::ok).find(String::is_empty);
-        Ok(())
-    })
-}
-
 #[test]
 fn an_upload_that_may_be_repeated_arrives_whole_at_another_backend() -> Result<()> {
     Lab::run(|lab| {
@@ -336,8 +325,9 @@ fn requests_are_repeated_only_so_often() -> Result<()> {
         let stopped = dispa.stop()?;
         let refused = stopped.log.iter().find_map(|record| record.count("retries_refused"));
         println!("600 requests that fail everywhere: {refused:?} were not repeated");
-        // Its worker had saved up fifty, and earned a fifth for each request, and five a second.
-        ensure!(refused.is_some_and(|it| (300..=430).contains(&it)), "{refused:?}");
+        // Its worker had saved up 50, and earned a fifth of one for each request but the first, which
+        // it was too rich for: 169, and five a second.
+        ensure!(refused.is_some_and(|it| (300..=600 - 169).contains(&it)), "{refused:?}");
         Ok(())
     })
 }

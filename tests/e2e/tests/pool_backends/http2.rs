@@ -18,11 +18,12 @@ use dispa_e2e::{
         Backend, End, Exchange,
         frames::{Frame, Frames, PREFACE},
     },
+    unwell::PROBES,
 };
 use dispa_lab::{Config, Connection, Lab, TcpServer, until};
 use h2::server::Builder;
 
-use crate::{NO_VERDICTS, OTHER, PROBES};
+use crate::{NO_VERDICTS, OTHER};
 
 const SOON: Duration = Duration::from_secs(20);
 

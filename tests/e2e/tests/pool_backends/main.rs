@@ -16,15 +16,5 @@ const fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-/// Probes of a second, by a request, with verdicts after two; no ejections.
-const PROBES: &str = "[targets.health_check]
-interval = 1
-timeout = 1
-healthy_threshold = 2
-unhealthy_threshold = 2
-path = \"/health\"
-expected_status = 200
-max_failures = 0";
-
 /// Nothing takes a backend out of use.
 const NO_VERDICTS: &str = "[targets.health_check]\nenabled = false\nmax_failures = 0";

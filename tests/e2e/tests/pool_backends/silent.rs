@@ -14,10 +14,11 @@ use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{
     Clock, Stage,
     http1::{Backend, Client, Exchange},
+    unwell::PROBES,
 };
 use dispa_lab::{Dispa, Lab, until};
 
-use crate::{OTHER, PROBES};
+use crate::OTHER;
 
 const SOON: Duration = Duration::from_secs(10);
 
