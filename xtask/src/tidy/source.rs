@@ -9,7 +9,7 @@ use super::Finding;
 use super::lexer::{self, Token};
 
 /// Directories of cargo's making, from the top of the repository.
-const BUILT: [&str; 2] = ["target", "dispa-ebpf/target"];
+const BUILT: [&str; 3] = ["target", "dispa-ebpf/target", "fuzz/target"];
 
 /// One file.
 #[derive(Debug)]
