@@ -215,6 +215,9 @@ impl Desk {
         if !waits && self.reloader.is_due() {
             return json(StatusCode::ACCEPTED, &ReloadAnswer::default());
         }
+        if self.reloader.is_full() {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already");
+        }
         let reloader = Arc::clone(&self.reloader);
         // It goes on if whoever asked goes away.
         let reload = tokio::spawn(async move { reloader.reload("asked for").await });

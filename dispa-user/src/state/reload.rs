@@ -31,6 +31,9 @@ const LONGEST_READ: Duration = Duration::from_secs(2);
 /// Bytes of the file: many thousands of domains.
 const LONGEST_FILE: u64 = 64 * 1024 * 1024;
 
+/// Who may wait for a turn at once; those who gave up waiting count too.
+const MOST_IN_QUEUE: usize = 64;
+
 /// How often it is looked whether they have.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -142,6 +145,12 @@ impl Reloader {
     #[must_use]
     pub fn is_due(&self) -> bool {
         self.queue.load(Ordering::Relaxed) > 1
+    }
+
+    /// Whether so many wait that nobody else is to be let in.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.queue.load(Ordering::Relaxed) >= MOST_IN_QUEUE
     }
 
     /// How the last one went.

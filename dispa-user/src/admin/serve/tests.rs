@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Context, Waker},
 };
 
 use tokio::{
@@ -223,6 +224,25 @@ async fn a_question_has_no_body() {
     let request = "GET /v1/explain?of=a.b HTTP/1.1\r\nHost: dispa\r\nContent-Length: 3\r\n\r\nabc";
     let answer = raw(&path, request).await;
     assert!(answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn no_more_than_so_many_wait_for_a_reload() {
+    let directory = Directory::new();
+    let path = directory.socket();
+    let (live, reloader) = behind(&config(&path));
+    let _socket = Socket::try_open(&path, Guard::new(&path), &live, &reloader).expect("opens");
+    let mut queue: Vec<_> = (0..64).map(|_| Box::pin(reloader.reload("a test"))).collect();
+    for reload in &mut queue {
+        let begun = reload.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(begun.is_pending());
+    }
+    let request = "POST /v1/reload?wait HTTP/1.1\r\nHost: dispa\r\n\r\n";
+    let answer = raw(&path, request).await;
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer}");
+    drop(queue);
+    let answer = raw(&path, request).await;
+    assert!(answer.starts_with("HTTP/1.1 422 Unprocessable Entity\r\n"), "{answer}");
 }
 
 #[tokio::test]
