@@ -14,6 +14,7 @@ pub mod sniff;
 
 // Floor 2.
 pub mod config;
+pub mod exchange;
 
 // Floor 3.
 pub mod net;

@@ -386,7 +386,8 @@ domain = 'a.test'
 enabled_backends_tag = 't'
 ";
         let config = Config::parse(text, "c.toml", &Overrides::default()).expect("valid");
-        let status = Status::of(&State::new(&config, None), &Last::default());
+        let status =
+            Status::of(&State::new(&config, None, std::sync::Arc::default()), &Last::default());
         assert_eq!(status.not_counted.as_deref(), Some("interception is off"));
         let json = serde_json::to_string(&status).expect("serialises");
         assert_eq!(serde_json::from_str::<Status>(&json).expect("reads"), status);

@@ -128,7 +128,7 @@ impl Daemon {
         route: &mut Option<SlotRoute>,
     ) -> Result<Self, StartError> {
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
-        let state = State::new(config, interception);
+        let state = State::new(config, interception, Arc::default());
         count_backends(&state);
         let live = Live::new(state);
         let (stop, stopped) = stop_signal();

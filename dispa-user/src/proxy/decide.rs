@@ -24,8 +24,6 @@ pub(super) enum Way {
     },
     /// It goes, unread, to a backend that speaks what it speaks.
     Backend {
-        /// The name that decided.
-        host: HostName,
         /// The rule that matched it.
         rule: Rule,
     },
@@ -81,9 +79,7 @@ fn is_somebodys(arrival: &Arrival, state: &State) -> bool {
 fn tls(hello: &ClientHello, arrival: &Arrival, state: &State) -> Way {
     let Some(host) = &hello.server_name else { return Way::Relay };
     match rule_at(host, arrival, state) {
-        Some(rule) if state.answers(rule, Scheme::Https) => {
-            Way::Backend { host: host.clone(), rule: rule.clone() }
-        }
+        Some(rule) if state.answers(rule, Scheme::Https) => Way::Backend { rule: rule.clone() },
         Some(_) => {
             state.note_tls_passed();
             Way::Relay

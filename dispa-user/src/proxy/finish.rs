@@ -4,13 +4,14 @@ use std::{
     error::Error,
     net::SocketAddr,
     pin::Pin,
+    rc::Rc,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, uri::PathAndQuery};
+use http::{Method, Request, StatusCode, Version, uri::PathAndQuery};
 use http_body::{Body, Frame, SizeHint};
 use uuid::Uuid;
 
@@ -19,75 +20,118 @@ use super::{
     serve::{Client, UnderWay},
 };
 use crate::{
+    exchange::{Exchange, Process, Protocol, new_id},
     framing::Fault,
     life::{Phase, Stopped},
     rules::{Pattern, Rule},
+    state::Ledger,
     types::{Door, HostName, OriginalDestination, Outcome},
-    upstream::{Backend, Lease, ResponseBodyError},
+    upstream::{Backend, Lease, Progress, ResponseBodyError},
 };
 
 /// Why a body ended early, whatever body it is.
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// What is known of an exchange, or of a relayed connection. Written to the log when it is dropped,
+/// What every record of a worker ends with.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// Says why a task may have been dropped.
+    pub(super) stopped: Stopped,
+    /// Is told.
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// What is known of an exchange, or of a relayed connection. The ledger is told when it is dropped,
 /// so that an exchange whose task is dropped is recorded like any other.
 #[derive(Debug)]
 pub(super) struct Record {
     door: Door,
     client: SocketAddr,
     origin: Option<OriginalDestination>,
-    process: Option<u32>,
+    process: Option<Arc<Process>>,
+    protocol: Protocol,
     host: Option<HostName>,
     method: Option<Method>,
     target_path: Option<PathAndQuery>,
     rule: Option<Pattern>,
     target: Option<Arc<str>>,
+    attempts: u32,
     status: Option<StatusCode>,
-    bytes: Option<(u64, u64)>,
+    first_byte: Option<Duration>,
+    /// How far the request's body has got.
+    request: Option<Progress>,
+    /// Bytes from and to the client.
+    bytes: (u64, u64),
     id: Option<Uuid>,
     fault: Option<Fault>,
     outcome: Option<Outcome>,
     started: Instant,
-    stopped: Stopped,
+    ending: Rc<Ending>,
     lease: Option<Lease>,
     silent: bool,
 }
 
 impl Record {
     /// A connection through a slot, of which nothing is known yet.
-    pub(super) fn transparent(arrival: &Arrival, stopped: Stopped) -> Self {
-        Self::new(Door::Transparent, arrival.client, Some(arrival), stopped)
+    pub(super) fn transparent(arrival: &Arrival, ending: &Rc<Ending>) -> Self {
+        Self::new(Door::Transparent, arrival.client, Some(arrival), Protocol::Tcp, ending)
     }
 
     /// A request of a served connection.
-    pub(super) fn exchange<B>(client: &Client, request: &Request<B>, stopped: Stopped) -> Self {
-        let mut record = Self::new(client.door(), client.address(), client.arrival(), stopped);
+    pub(super) fn exchange<B>(client: &Client, request: &Request<B>, ending: &Rc<Ending>) -> Self {
+        let protocol = match request.version() {
+            Version::HTTP_2 => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        let mut record =
+            Self::new(client.door(), client.address(), client.arrival(), protocol, ending);
         record.method = Some(request.method().clone());
         record.target_path = request.uri().path_and_query().cloned();
         record
     }
 
-    fn new(door: Door, client: SocketAddr, arrival: Option<&Arrival>, stopped: Stopped) -> Self {
+    fn new(
+        door: Door,
+        client: SocketAddr,
+        arrival: Option<&Arrival>,
+        protocol: Protocol,
+        ending: &Rc<Ending>,
+    ) -> Self {
         Self {
             door,
             client,
             origin: arrival.map(|arrival| arrival.origin),
-            process: arrival.and_then(|arrival| arrival.process),
+            process: arrival.and_then(|arrival| arrival.process.clone()),
+            protocol,
             host: None,
             method: None,
             target_path: None,
             rule: None,
             target: None,
+            attempts: 0,
             status: None,
-            bytes: None,
+            first_byte: None,
+            request: None,
+            bytes: (0, 0),
             id: None,
             fault: None,
             outcome: None,
             started: Instant::now(),
-            stopped,
+            ending: Rc::clone(ending),
             lease: None,
             silent: false,
         }
+    }
+
+    /// What is spoken on the connection, once that is known.
+    pub(super) fn protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// It is TLS, to a server of this name.
+    pub(super) fn tls(&mut self, server: Option<&HostName>) {
+        self.protocol = Protocol::Tls;
+        self.host = server.cloned();
     }
 
     pub(super) fn host(&mut self, host: &HostName) {
@@ -102,6 +146,7 @@ impl Record {
     pub(super) fn backend(&mut self, backend: &Backend, lease: Lease) {
         self.target = Some(Arc::clone(&backend.name));
         self.lease = Some(lease);
+        self.attempts += 1;
     }
 
     /// It goes to its original destination after all.
@@ -110,13 +155,25 @@ impl Record {
         self.lease = None;
     }
 
+    /// The request is on its way.
+    pub(super) fn request(&mut self, progress: Progress) {
+        self.request = Some(progress);
+    }
+
+    /// The head of the response is there.
     pub(super) fn status(&mut self, status: StatusCode) {
         self.status = Some(status);
+        self.first_byte = Some(self.started.elapsed());
     }
 
     /// Bytes relayed, from client to server and back.
     pub(super) fn bytes(&mut self, sent: u64, received: u64) {
-        self.bytes = Some((sent, received));
+        self.request = None;
+        self.bytes = (sent, received);
+    }
+
+    fn response_data(&mut self, bytes: usize) {
+        self.bytes.1 += bytes as u64;
     }
 
     /// It was refused by us, in an answer of this id.
@@ -150,7 +207,7 @@ impl Record {
         if std::thread::panicking() {
             return Outcome::Internal;
         }
-        match self.stopped.phase() {
+        match self.ending.stopped.phase() {
             Phase::Stopping => Outcome::Stopped,
             Phase::Running | Phase::Draining => Outcome::ClientAborted,
         }
@@ -162,28 +219,32 @@ impl Drop for Record {
         if self.silent {
             return;
         }
-        let outcome = self.outcome.unwrap_or_else(|| self.dropped());
-        let elapsed_us = (self.started.elapsed().as_secs_f64() * 1e6).round();
-        tracing::info!(
-            target: "dispa::exchange",
-            door = self.door.name(),
-            client = %self.client,
-            origin = self.origin.map(tracing::field::display),
-            process = self.process,
-            host = self.host.as_ref().map(tracing::field::display),
-            method = self.method.as_ref().map(tracing::field::display),
-            path = self.target_path.as_ref().map(PathAndQuery::path),
-            rule = self.rule.as_ref().map(tracing::field::display),
-            target = self.target.as_deref(),
-            status = self.status.map(|status| status.as_u16()),
-            bytes_sent = self.bytes.map(|(sent, _)| sent),
-            bytes_received = self.bytes.map(|(_, received)| received),
-            id = self.id.map(tracing::field::display),
-            fault = self.fault.map(tracing::field::display),
-            outcome = outcome.name(),
-            duration_ms = elapsed_us / 1e3,
-            "exchange"
-        );
+        let duration = self.started.elapsed();
+        let now = SystemTime::now();
+        let began = now.checked_sub(duration).unwrap_or(now);
+        let (sent, received) = self.bytes;
+        self.ending.ledger.finished(Exchange {
+            id: self.id.unwrap_or_else(|| new_id(began)),
+            began,
+            duration,
+            first_byte: self.first_byte,
+            door: self.door,
+            client: self.client,
+            origin: self.origin,
+            process: self.process.take(),
+            protocol: self.protocol,
+            host: self.host.take(),
+            method: self.method.take(),
+            path: self.target_path.take(),
+            rule: self.rule.take(),
+            target: self.target.take(),
+            attempts: self.attempts,
+            status: self.status,
+            request_bytes: self.request.as_ref().map_or(sent, Progress::taken),
+            response_bytes: received,
+            fault: self.fault,
+            outcome: self.outcome.unwrap_or_else(|| self.dropped()),
+        });
     }
 }
 
@@ -241,10 +302,15 @@ where
         match &frame {
             Poll::Ready(None) => self.outcome(Outcome::Ok),
             Poll::Ready(Some(Err(error))) => self.outcome(outcome_of(&**error)),
-            Poll::Ready(Some(Ok(frame))) if frame.is_trailers() || self.inner.is_end_stream() => {
-                self.outcome(Outcome::Ok);
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
+                    record.response_data(data.len());
+                }
+                if frame.is_trailers() || self.inner.is_end_stream() {
+                    self.outcome(Outcome::Ok);
+                }
             }
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Pending => {}
         }
         if let Poll::Ready(Some(Err(error))) = frame {
             // Told the next time: what came before it is to reach the client, and hyper would drop

@@ -68,6 +68,7 @@ pub(super) async fn to_backend(
     let mut sending =
         connections.begin(Outgoing { request, interim, limit: state.request_timeout });
     retries.request();
+    record.request(sending.progress());
     let mut sent = connections.send(first, &mut sending).await;
     let mut answering = first;
     note(&state.backends, first, &sending, &sent);
@@ -174,7 +175,7 @@ pub(super) async fn to_origin(
     link: &Link,
     state: &State,
     replier: Replier,
-    record: Record,
+    mut record: Record,
 ) -> Response<AnyBody> {
     let Some(arrival) = link.client.arrival() else {
         return replier.refuse(&Refusal::of(Outcome::NoRule), record);
@@ -189,6 +190,7 @@ pub(super) async fn to_origin(
     let outgoing = Outgoing { request, interim, limit: state.request_timeout };
     let connections = &link.worker.connections;
     let mut sending = connections.begin(outgoing);
+    record.request(sending.progress());
     let sent = connections.send_once(arrival.origin.0, &mut sending).await;
     drop(sending);
     answer(sent, asked, link, state, replier, record).await

@@ -22,7 +22,7 @@ pub(super) fn for_request<'p, B>(
     let key = match pool.key() {
         None => fastrand::u64(..),
         Some(key) => {
-            let process = client.arrival().and_then(|arrival| arrival.process);
+            let process = client.arrival().and_then(Arrival::pid);
             let own = key_of_request(key, request).or_else(|| key_of_process(key, process));
             own.unwrap_or_else(|| key_of_client(client.ip()))
         }
@@ -40,8 +40,9 @@ pub(super) fn for_request<'p, B>(
 pub(super) fn for_connection(pool: &BackendPool, arrival: &Arrival) -> Wanted {
     let key = match pool.key() {
         None => fastrand::u64(..),
-        Some(key) => key_of_process(key, arrival.process)
-            .unwrap_or_else(|| key_of_client(arrival.client.ip())),
+        Some(key) => {
+            key_of_process(key, arrival.pid()).unwrap_or_else(|| key_of_client(arrival.client.ip()))
+        }
     };
     Wanted { key, wish: None }
 }

@@ -187,7 +187,7 @@ pub(super) async fn exchange(
     link: Rc<Link>,
 ) -> Result<Response<AnyBody>, Infallible> {
     let (client, worker) = (&*link.client, &link.worker);
-    let mut record = Record::exchange(client, &request, worker.stopped.clone());
+    let mut record = Record::exchange(client, &request, &worker.ending);
     let replier = Replier::to(&request, &link);
     let host = match check::request(&request, &link) {
         Ok(host) => host,

@@ -15,20 +15,24 @@ use super::{
     serve::Client,
     worker::Worker,
 };
-use crate::net::reset;
+use crate::{exchange::Protocol, net::reset, sniff::Verdict};
 
 /// A connection that came through a slot: a program wanted to go elsewhere.
 pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
     let Some(arrival) = origin::of(&stream, &worker) else {
         return reset(stream);
     };
-    let mut record = Record::transparent(&arrival, worker.stopped.clone());
+    let mut record = Record::transparent(&arrival, &worker.ending);
     if arrival.origin.0.port() == DNS_PORT {
+        record.protocol(Protocol::Dns);
         return Box::pin(dns_tcp::relay(stream, &arrival, record, &worker)).await;
     }
     let Ok(peeked) = Box::pin(peek::peek(stream, &arrival, &worker)).await else {
         return record.client_aborted();
     };
+    if let Verdict::Tls(hello) = &peeked.verdict {
+        record.tls(hello.server_name.as_ref());
+    }
     let way = decide::connection(&peeked, &arrival, &worker.state());
     match way {
         Way::Serve { host } => {
@@ -42,8 +46,7 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
             let client = Client::transparent(arrival, host);
             Box::pin(http2::serve(peeked.stream, peeked.prefix.freeze(), client, worker)).await;
         }
-        Way::Backend { host, rule } => {
-            record.host(&host);
+        Way::Backend { rule } => {
             record.rule(&rule);
             Box::pin(passthrough::to_backend(peeked, &arrival, &rule, record, &worker)).await;
         }

@@ -16,7 +16,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{dns_udp, walk};
+use super::{dns_udp, finish::Ending, walk};
 use crate::{
     kernel::monotonic_ns,
     life::{Phase, Pulse, Rarely, Stopped, Tasks},
@@ -81,6 +81,7 @@ pub struct Worker {
     pub(super) socket_diag: Option<SocketDiag>,
     pub(super) tasks: Tasks,
     pub(super) stopped: Stopped,
+    pub(super) ending: Rc<Ending>,
     /// When accepting last failed for want of something.
     starved: Cell<Option<Instant>>,
     warn_starved: Rarely,
@@ -133,6 +134,10 @@ impl WorkerStart {
             socket_diag: socket_diag(&state),
             retries: RetryBudget::new(state.workers, Instant::now()),
             interception: state.interception.clone(),
+            ending: Rc::new(Ending {
+                stopped: self.stopped.clone(),
+                ledger: Arc::clone(&state.ledger),
+            }),
             state: RefCell::new(Rc::new(state)),
             tasks,
             stopped: self.stopped.clone(),

@@ -1,6 +1,7 @@
 //! What all workers share: the checked configuration, the pools, and what is intercepted.
 
 mod interception;
+mod ledger;
 mod live;
 mod reload;
 
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use interception::{Interception, LearnError, Report};
+pub use ledger::{Follower, Ledger};
 pub use live::Live;
 pub use reload::{ConfigSource, Last, Print, Reloaded, Reloader};
 
@@ -52,6 +54,8 @@ pub struct State {
     pub since: Instant,
     /// The kernel side; `None` where interception is off.
     pub interception: Option<Arc<Interception>>,
+    /// Who is told of every exchange.
+    pub ledger: Arc<Ledger>,
     counters: Arc<Counters>,
 }
 
@@ -65,32 +69,15 @@ struct Counters {
 impl State {
     /// The state that the first configuration asks for.
     #[must_use]
-    pub fn new(config: &Config, interception: Option<Interception>) -> Arc<Self> {
-        let backends = Backends::new(config, None);
-        let (since, counters) = (Instant::now(), Arc::default());
-        Self::of(1, config, backends, since, interception.map(Arc::new), counters)
-    }
-
-    /// The state that another configuration asks for, after this one.
-    #[must_use]
-    pub fn next(&self, config: &Config) -> Arc<Self> {
-        let backends = Backends::new(config, Some(&self.backends));
-        let (interception, counters) = (self.interception.clone(), Arc::clone(&self.counters));
-        Self::of(self.generation + 1, config, backends, self.since, interception, counters)
-    }
-
-    fn of(
-        generation: u64,
+    pub fn new(
         config: &Config,
-        backends: Backends,
-        since: Instant,
-        interception: Option<Arc<Interception>>,
-        counters: Arc<Counters>,
+        interception: Option<Interception>,
+        ledger: Arc<Ledger>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            generation,
+            generation: 1,
             rules: config.rules.clone(),
-            backends,
+            backends: Backends::new(config, None),
             http: config.http.clone(),
             upstream: config.connections,
             workers: config.server.workers.get(),
@@ -98,9 +85,30 @@ impl State {
             keep_alive_timeout: config.server.keep_alive_timeout,
             on_no_backend: config.intercept.on_no_backend,
             config: config.clone(),
-            since,
-            interception,
-            counters,
+            since: Instant::now(),
+            interception: interception.map(Arc::new),
+            ledger,
+            counters: Arc::default(),
+        })
+    }
+
+    /// The state that another configuration asks for, after this one.
+    #[must_use]
+    pub fn next(&self, config: &Config) -> Arc<Self> {
+        Arc::new(Self {
+            generation: self.generation + 1,
+            rules: config.rules.clone(),
+            backends: Backends::new(config, Some(&self.backends)),
+            http: config.http.clone(),
+            upstream: config.connections,
+            request_timeout: config.server.request_timeout,
+            keep_alive_timeout: config.server.keep_alive_timeout,
+            on_no_backend: config.intercept.on_no_backend,
+            config: config.clone(),
+            interception: self.interception.clone(),
+            ledger: Arc::clone(&self.ledger),
+            counters: Arc::clone(&self.counters),
+            ..*self
         })
     }
 

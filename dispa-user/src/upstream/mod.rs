@@ -34,6 +34,7 @@ pub use error::UpstreamError;
 pub use health::Worth;
 pub use outbound::Interim;
 pub use probe::{ProbeError, probe};
+pub use request_body::Progress;
 pub use response_body::{ResponseBody, ResponseBodyError};
 pub use retry_budget::RetryBudget;
 pub use sending::{Outgoing, Sending, absolute_form, head_of, rename};

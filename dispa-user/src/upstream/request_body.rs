@@ -18,7 +18,7 @@ use super::{UpstreamError, go_ahead::GoAhead, stall::Stall};
 
 /// What became of a request's body so far; clones tell the same.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(Rc<Moves>);
+pub struct Progress(Rc<Moves>);
 
 #[derive(Debug)]
 struct Moves {
@@ -28,6 +28,8 @@ struct Moves {
     state: Cell<BodyState>,
     /// There is nothing to send until the client sends more.
     waits: Cell<bool>,
+    /// Bytes that the client has sent.
+    taken: Cell<u64>,
 }
 
 /// How far a request's body has got.
@@ -47,10 +49,16 @@ impl Progress {
     /// A request with such a body is about to be sent.
     pub(super) fn begin(body: &impl Body) -> Self {
         let state = if body.is_end_stream() { BodyState::Ended } else { BodyState::Open };
-        let waits = Cell::new(false);
+        let (waits, taken) = (Cell::new(false), Cell::new(0));
         let now = Instant::now();
         let (last, client) = (Cell::new(now), Cell::new(now));
-        Self(Rc::new(Moves { last, client, state: Cell::new(state), waits }))
+        Self(Rc::new(Moves { last, client, state: Cell::new(state), waits, taken }))
+    }
+
+    /// Bytes of the body that the client has sent so far.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.0.taken.get()
     }
 
     pub(super) fn state(&self) -> BodyState {
@@ -75,6 +83,13 @@ impl Progress {
     /// Another server gets the whole time.
     pub(super) fn restart(&self) {
         self.0.last.set(Instant::now());
+    }
+
+    fn client_sent(&self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        let data = frame.and_then(|frame| frame.as_ref().ok()?.data_ref());
+        let bytes = data.map_or(0, |data| data.len() as u64);
+        self.0.taken.set(self.0.taken.get() + bytes);
+        self.0.client.set(Instant::now());
     }
 
     fn note(&self, state: BodyState) {
@@ -249,7 +264,7 @@ impl Body for RequestBody {
             (None, None) => None,
             (None, Some(client)) => match Pin::new(client).poll_frame(context) {
                 Poll::Ready(frame) => {
-                    this.progress.0.client.set(Instant::now());
+                    this.progress.client_sent(frame.as_ref());
                     frame
                 }
                 Poll::Pending => {

@@ -113,6 +113,12 @@ impl Sending {
         self.request.body_mut().take_client().filter(|_| self.whole && self.sends == 0)
     }
 
+    /// How far its body has got.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
     /// How long the backend has had for its answer.
     #[must_use]
     pub fn waited(&self) -> Duration {

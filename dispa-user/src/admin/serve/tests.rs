@@ -65,7 +65,7 @@ fn try_open(socket: &Path, guard: Guard) -> Result<Socket, SocketError> {
 
 /// What a socket answers from; the file that would be read again is not there.
 fn behind(config: &Config) -> (Arc<Live>, Arc<Reloader>) {
-    let live = Live::new(State::new(config, None));
+    let live = Live::new(State::new(config, None, Arc::default()));
     let source = ConfigSource::new("/nowhere/dispa.toml".into(), Overrides::default());
     let reloader = Reloader::new(source, Arc::clone(&live));
     (live, reloader)

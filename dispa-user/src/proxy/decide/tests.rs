@@ -21,7 +21,7 @@ fn state() -> Arc<State> {
         url = "http://127.0.0.1:1"
     "#;
     let config = Config::parse(text, "c.toml", &Overrides::default()).expect("valid");
-    State::new(&config, None)
+    State::new(&config, None, Arc::default())
 }
 
 fn arrival() -> Arrival {

@@ -15,7 +15,7 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt as _},
 };
 
-use super::{Record, Recorded};
+use super::{Ending, Record, Recorded};
 use crate::{
     life::stop_signal,
     proxy::serve::{Client, UnderWay},
@@ -53,8 +53,9 @@ impl tracing::field::Visit for Outcomes {
 
 fn record() -> Record {
     let (_, stopped) = stop_signal();
+    let ending = Rc::new(Ending { stopped, ledger: Arc::default() });
     let address = "127.0.0.1:40000".parse().expect("an address");
-    Record::exchange(&Client::explicit(address), &Request::new(()), stopped)
+    Record::exchange(&Client::explicit(address), &Request::new(()), &ending)
 }
 
 fn under_way() -> UnderWay {

@@ -1,0 +1,78 @@
+//! Who is told of each exchange once it is over. Telling never waits.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::exchange::Exchange;
+
+/// Exchanges that a follower may be behind; it misses what is older.
+const BEHIND: usize = 4_096;
+
+/// Who is told of each exchange, one for all configurations.
+#[derive(Debug)]
+pub struct Ledger {
+    followers: AtomicUsize,
+    feed: broadcast::Sender<Arc<Exchange>>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { followers: AtomicUsize::new(0), feed: broadcast::Sender::new(BEHIND) }
+    }
+}
+
+impl Ledger {
+    /// An exchange is over.
+    pub fn finished(&self, exchange: Exchange) {
+        exchange.log();
+        if self.followers.load(Ordering::Relaxed) > 0 {
+            // Nobody may be left by now.
+            let _ = self.feed.send(Arc::new(exchange));
+        }
+    }
+
+    /// Every exchange that ends from now on.
+    #[must_use]
+    pub fn follow(self: &Arc<Self>) -> Follower {
+        let feed = self.feed.subscribe();
+        self.followers.fetch_add(1, Ordering::Relaxed);
+        Follower { feed, missed: 0, ledger: Arc::clone(self) }
+    }
+}
+
+/// Somebody who looks on.
+#[derive(Debug)]
+pub struct Follower {
+    feed: broadcast::Receiver<Arc<Exchange>>,
+    missed: u64,
+    ledger: Arc<Ledger>,
+}
+
+impl Follower {
+    /// The next exchange.
+    pub async fn next(&mut self) -> Arc<Exchange> {
+        loop {
+            match self.feed.recv().await {
+                Ok(exchange) => return exchange,
+                Err(RecvError::Lagged(count)) => self.missed += count,
+                // The ledger that we hold has the other end.
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// How many it was too slow for since this was last asked.
+    pub fn take_missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.ledger.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
