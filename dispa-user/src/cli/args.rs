@@ -76,12 +76,22 @@ pub(super) enum Command {
     },
     /// Check a configuration file: all that is wrong with it, and what is odd.
     ///
+    /// Names are asked for, for two seconds: one that has a target's own address is not intercepted.
     /// Exit code 0: it may be used, 1: it may not.
     #[command(after_help = "Example: dispa check /etc/dispa/dispa.toml")]
     Check {
         /// The file, instead of that of `--config`.
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the configuration's schema, its reference, or what counts in the end.
+    #[command(after_help = "Example: dispa config show --origin -c /etc/dispa/dispa.toml")]
+    Config {
+        #[command(subcommand)]
+        what: ConfigCommand,
     },
     /// Print what makes a shell complete dispa's commands and options.
     #[command(after_help = "Example: dispa completion bash > /etc/bash_completion.d/dispa")]
@@ -122,4 +132,27 @@ pub(super) enum Command {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print what every key is set to: by the file, the environment, an option, or by default.
+    ///
+    /// Secrets are not shown. Exit code 1: the configuration is not valid.
+    #[command(after_help = "Example: dispa config show --origin\n         \
+                            DISPA__SERVER__WORKERS=8 dispa config show | grep workers")]
+    Show {
+        /// Tell of each value where it came from.
+        #[arg(long)]
+        origin: bool,
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the file, for editors that complete and check.
+    #[command(after_help = "Example: dispa config schema > dispa.schema.json")]
+    Schema,
+    /// Print a file with every key, its meaning and its default.
+    #[command(after_help = "Example: dispa config reference > /etc/dispa/dispa.toml")]
+    Reference,
 }

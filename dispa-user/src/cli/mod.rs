@@ -1,6 +1,8 @@
 //! The command line.
 
 mod args;
+mod check;
+mod config;
 mod doctor;
 mod explain;
 mod reload;
@@ -10,7 +12,7 @@ use std::{
     ffi::OsString,
     fmt,
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -23,7 +25,7 @@ use crate::{
     kernel::OLDEST_KERNEL,
     state::ConfigSource,
 };
-use args::{Args, Command};
+use args::{Args, Command, ConfigCommand};
 use serde::Serialize;
 
 /// `EX_USAGE` of sysexits.h.
@@ -85,8 +87,14 @@ fn run(args: &Args) -> Result<u8, CliError> {
         return write_out(version_info().as_bytes()).map(|()| 0);
     }
     match &args.command {
-        Some(Command::Check { file }) => check(args, file.as_deref().unwrap_or(&args.config)),
-        None if args.validate => check(args, &args.config),
+        Some(Command::Check { file, json }) => {
+            check::run(file.as_deref().unwrap_or(&args.config), &overrides(args), *json)
+        }
+        None if args.validate => check::run(&args.config, &overrides(args), false),
+        Some(Command::Config { what }) => {
+            configuration(args, what)?;
+            Ok(0)
+        }
         Some(Command::Completion { shell }) => write_out(&completion(*shell)).map(|()| 0),
         Some(Command::Man) => write_out(&manual()?).map(|()| 0),
         None => daemon(args),
@@ -110,19 +118,14 @@ fn run(args: &Args) -> Result<u8, CliError> {
     }
 }
 
-/// What is wrong or odd goes to standard error, the verdict to standard output.
-fn check(args: &Args, file: &Path) -> Result<u8, CliError> {
-    let config = Config::from_file(file, &overrides(args))?;
-    config.refuse_door(config.server.bind_address)?;
-    for warning in &config.warnings {
-        eprintln!("{warning}\n");
+fn configuration(args: &Args, what: &ConfigCommand) -> Result<(), CliError> {
+    match what {
+        ConfigCommand::Show { origin, json } => {
+            config::show(&args.config, &overrides(args), *origin, *json)
+        }
+        ConfigCommand::Schema => config::schema(),
+        ConfigCommand::Reference => config::reference(),
     }
-    let count = match config.warnings.len() {
-        0 => "nothing is wrong with it".to_owned(),
-        1 => "it may be used; 1 warning".to_owned(),
-        count => format!("it may be used; {count} warnings"),
-    };
-    write_out(format!("{}: {count}\n", file.display()).as_bytes()).map(|()| 0)
 }
 
 fn version_info() -> String {

@@ -1,5 +1,7 @@
 //! `[domains]`: what is intercepted.
 
+use std::collections::HashMap;
+
 use super::pools::DEFAULT_POOL;
 use super::problem::{Problem, Span, quoted};
 use super::section::Section;
@@ -27,6 +29,7 @@ impl Domains {
         warn_of_repeats(section, &intercept);
         warn_of_repeats(section, &exclude);
         warn_of_conflicts(section, &intercept, &exclude);
+        warn_of_cover(section, &intercept, &exclude);
         let domains = Self { intercept, exclude, wildcards, span: section.span() };
         let all = domains.intercept.iter().chain(&domains.exclude);
         domains.refuse_wildcards(section, all.map(|pattern| (&pattern.value, &pattern.span)));
@@ -82,6 +85,48 @@ fn warn_of_conflicts(section: &mut Section<'_>, intercept: &Patterns, exclude: &
             let problem = Problem::warning(title).at(pattern.span.clone(), "never intercepted");
             section.report(problem.at(other.span.clone(), "exclusion wins"));
         }
+    }
+}
+
+/// A wildcard below one of its own list says nothing new (a name does: it is asked for before any
+/// program does); one below an excluded wildcard says nothing at all.
+fn warn_of_cover(section: &mut Section<'_>, intercept: &Patterns, exclude: &Patterns) {
+    let (wide, excluded) = (Wildcards::of(intercept), Wildcards::of(exclude));
+    let mut warn = |pattern: &Located<Pattern>, wider: &Located<Pattern>, title: &str, label| {
+        let title = format!("{} {title} {}", shown(&pattern.value), shown(&wider.value));
+        let problem = Problem::warning(title).at(pattern.span.clone(), "");
+        section.report(problem.at(wider.span.clone(), label));
+    };
+    for pattern in intercept {
+        if let Some(wider) = excluded.above(&pattern.value) {
+            warn(pattern, wider, "is never intercepted: it is below", "exclusion wins");
+        } else if let Some(wider) =
+            wide.above(&pattern.value).filter(|_| pattern.value.is_wildcard())
+        {
+            warn(pattern, wider, "is intercepted already by", "this is wider");
+        }
+    }
+    for pattern in exclude {
+        if let Some(wider) = excluded.above(&pattern.value) {
+            warn(pattern, wider, "is excluded already by", "this is wider");
+        }
+    }
+}
+
+/// The wildcards of a list, by what they are below.
+struct Wildcards<'p>(HashMap<&'p str, &'p Located<Pattern>>);
+
+impl<'p> Wildcards<'p> {
+    fn of(patterns: &'p Patterns) -> Self {
+        let wildcards = patterns.iter().filter(|pattern| pattern.value.is_wildcard());
+        Self(wildcards.map(|pattern| (pattern.value.host().as_str(), pattern)).collect())
+    }
+
+    /// The closest wildcard that matches all that `pattern` does, and more.
+    fn above(&self, pattern: &Pattern) -> Option<&'p Located<Pattern>> {
+        let name = pattern.host().as_str();
+        let mut parents = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..));
+        parents.find_map(|parent| self.0.get(parent).copied())
     }
 }
 

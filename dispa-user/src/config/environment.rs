@@ -20,7 +20,7 @@ pub(super) struct Environment {
 
 /// One variable.
 #[derive(Debug)]
-struct Setting {
+pub(super) struct Setting {
     path: Vec<String>,
     /// `DISPA__SERVER__WORKERS = 4`, after as many spaces as there are bytes before it.
     line: String,
@@ -49,6 +49,11 @@ impl Environment {
         self.text.get(..self.file).unwrap_or_default()
     }
 
+    /// The one that is written at this byte.
+    pub(super) fn setting_at(&self, at: usize) -> Option<&Setting> {
+        self.settings.iter().rev().find(|setting| setting.start() <= at)
+    }
+
     /// Sets what they say in `tree`; what cannot be set.
     pub(super) fn apply<'d>(&'d self, tree: &mut DeTable<'d>) -> Vec<Problem> {
         self.settings.iter().filter_map(|setting| setting.apply(tree).err()).collect()
@@ -56,13 +61,21 @@ impl Environment {
 }
 
 impl Setting {
+    /// The variable's.
+    pub(super) fn name(&self) -> &str {
+        self.line.trim_start().split(" = ").next().unwrap_or_default()
+    }
+
+    fn start(&self) -> usize {
+        self.line.len() - self.line.trim_start().len()
+    }
+
     fn apply<'d>(&'d self, tree: &mut DeTable<'d>) -> Result<(), Problem> {
         let parsed = DeTable::parse(&self.line).map(toml::Spanned::into_inner);
         let only = parsed.ok().and_then(|table| table.into_iter().next());
         let (Some((variable, value)), Some((key, sections))) = (only, self.path.split_last())
         else {
-            let name = self.line.trim_start().split(" = ").next().unwrap_or_default();
-            let problem = Problem::error(format!("{} names no key", quoted(name)));
+            let problem = Problem::error(format!("{} names no key", quoted(self.name())));
             return Err(problem.help("a variable is written as DISPA__SECTION__KEY"));
         };
         let span = variable.span();

@@ -4,9 +4,11 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use http::uri::PathAndQuery;
 
+use super::expected::Expected;
 use super::problem::Problem;
 use super::section::Section;
-use super::value::{Reading, Value, boolean, integer, nonempty, parsed, seconds, text};
+use super::shape::Shape;
+use super::value::{Reading, Value, boolean, integer, nonempty, parsed, seconds};
 use crate::types::HostName;
 
 /// In a row.
@@ -123,7 +125,12 @@ fn statuses(value: &Value<'_>) -> Reading<RangeInclusive<u16>> {
     if value.get_ref().as_integer().is_some() {
         return integer(all)(value).map(|status| status..=status);
     }
-    let range = text(value)?.split_once('-').and_then(|(first, last)| {
+    let Some(text) = value.get_ref().as_str() else {
+        let number = Shape::Integer((*all.start()).into(), (*all.end()).into());
+        let shape = Shape::Either(Box::new(number), Box::new(Shape::Text));
+        return Err(vec![Expected::Text.mismatch(value).wants(shape)]);
+    };
+    let range = text.split_once('-').and_then(|(first, last)| {
         let range = first.trim().parse().ok()?..=last.trim().parse().ok()?;
         let is_range = range.start() <= range.end();
         (is_range && all.contains(range.start()) && all.contains(range.end())).then_some(range)

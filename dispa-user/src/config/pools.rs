@@ -1,6 +1,9 @@
 //! Who answers for which domain: the one list of targets, and pools chosen by tag for virtual hosts.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::balancing::Balancing;
 use super::domains::Domains;
@@ -78,8 +81,31 @@ impl Pools {
             });
             rules.push(Rule { pattern: host.pattern.clone(), pool: index });
         }
+        warn_of_idle(root, &declared, &pools, !domains.intercept.is_empty());
         let backends = declared.into_iter().map(|declared| declared.target).collect();
         Self { backends, all: pools, rules }
+    }
+}
+
+/// Targets that no domain leads to. Where none leads anywhere, that is what is said.
+fn warn_of_idle(root: &mut Section<'_>, declared: &[Declared], pools: &[Pool], default: bool) {
+    let chosen: HashSet<usize> =
+        pools.iter().skip(1).flat_map(|pool| pool.members.iter().copied()).collect();
+    if !default && pools.len() == 1 {
+        return;
+    }
+    let count = pools.first().map_or(0, |pool| pool.members.len());
+    for (index, this) in declared.iter().enumerate() {
+        if (default && index < count) || chosen.contains(&index) {
+            continue;
+        }
+        let title = format!("no domain leads to {}", quoted(&this.target.name));
+        let help = if index < count {
+            "add a domain to `intercept_domains`, or have a virtual host choose one of its tags"
+        } else {
+            "have a virtual host choose one of its tags: `enabled_backends_tag`"
+        };
+        root.report(Problem::warning(title).at(this.name_span.clone(), "").help(help));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::shape::Shape;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// Bytes of the document.
@@ -15,6 +16,8 @@ pub(super) struct Problem {
     /// The first is where it is; the others are where it comes from.
     marks: Vec<Mark>,
     help: Option<String>,
+    /// What the key takes whose value is of the wrong type.
+    pub(super) shape: Option<Box<Shape>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,7 @@ impl Problem {
     }
 
     const fn new(severity: Severity, title: String) -> Self {
-        Self { severity, title, marks: Vec::new(), help: None }
+        Self { severity, title, marks: Vec::new(), help: None, shape: None }
     }
 
     /// Marks a place. The first call says where the problem is.
@@ -51,6 +54,12 @@ impl Problem {
     /// Says what to do about it.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Says what would be of the right type.
+    pub(super) fn wants(mut self, shape: Shape) -> Self {
+        self.shape = Some(Box::new(shape));
         self
     }
 

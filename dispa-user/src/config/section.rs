@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::expected::Expected;
 use super::findings::Findings;
 use super::problem::{Problem, Span, enumerated};
+use super::shape::{Known, What, shape_of};
 use super::value::{Reading, Value};
 
 /// One table of the document, present or not, while it is being read.
@@ -24,6 +25,8 @@ pub(super) struct Section<'d> {
     /// The keys that are there, known, and without effect.
     inert: Vec<&'static str>,
     findings: Findings,
+    /// What is asked for, in its order, where that is all that is wanted.
+    outline: Option<Vec<Known>>,
 }
 
 impl<'d> Section<'d> {
@@ -35,6 +38,14 @@ impl<'d> Section<'d> {
         let mut root = Self::new(String::new(), String::new(), None, Some(table));
         let value = read(&mut root);
         (value, root.finish())
+    }
+
+    /// All that `read` asks for.
+    pub(super) fn outline_of<T>(read: impl FnOnce(&mut Section<'static>) -> T) -> Vec<Known> {
+        let mut root = Section::new(String::new(), String::new(), None, None);
+        root.outline = Some(Vec::new());
+        read(&mut root);
+        root.outline.unwrap_or_default()
     }
 
     const fn new(
@@ -51,6 +62,7 @@ impl<'d> Section<'d> {
             known: Vec::new(),
             inert: Vec::new(),
             findings: Findings::new(),
+            outline: None,
         }
     }
 
@@ -70,6 +82,7 @@ impl<'d> Section<'d> {
         name: &'static str,
         kind: impl Fn(&Value<'_>) -> Reading<T>,
     ) -> Option<T> {
+        self.note(name, || What::Key { shape: shape_of(&kind), required: false });
         let value = self.find(name)?;
         let path = self.path_of(name);
         kind(value)
@@ -101,7 +114,27 @@ impl<'d> Section<'d> {
             let problem = Problem::error(format!("`{name}` is missing in {}", self.header));
             self.report_here(problem.help(format!("add `{name} = {example}`")));
         }
+        self.note(name, || What::Key { shape: shape_of(&kind), required: true });
         self.key(name, kind)
+    }
+
+    /// Notes that it is asked for, the first time.
+    fn note(&mut self, name: &'static str, what: impl FnOnce() -> What) {
+        let Some(outline) = &mut self.outline else { return };
+        if !outline.iter().any(|it| it.name == name && it.section == self.header) {
+            outline.push(Known { section: self.header.clone(), name, what: what() });
+        }
+    }
+
+    /// Reads a section of this one; what is found in it is found in this one.
+    fn read_section<T>(&mut self, mut section: Self, read: impl FnOnce(&mut Self) -> T) -> T {
+        section.outline = self.outline.as_ref().map(|_| Vec::new());
+        let read = read(&mut section);
+        if let (Some(all), Some(inner)) = (&mut self.outline, section.outline.take()) {
+            all.extend(inner);
+        }
+        self.findings.absorb(section.finish());
+        read
     }
 
     /// A key that is checked, and has no effect yet.
@@ -125,10 +158,8 @@ impl<'d> Section<'d> {
         }
         let path = self.path_of(name);
         let header = format!("[{path}]");
-        let mut section = Section::new(path, header, value.map(Value::span), table);
-        let read = read(&mut section);
-        self.findings.absorb(section.finish());
-        read
+        self.note(name, || What::Section);
+        self.read_section(Section::new(path, header, value.map(Value::span), table), read)
     }
 
     /// The `[[section]]`s in this one, in their order.
@@ -137,6 +168,13 @@ impl<'d> Section<'d> {
         name: &'static str,
         read: impl Fn(&mut Section<'d>) -> T,
     ) -> Vec<T> {
+        if self.outline.is_some() {
+            self.note(name, || What::Sections);
+            let path = self.path_of(name);
+            let header = format!("[[{path}]]");
+            self.read_section(Section::new(path, header, None, None), read);
+            return Vec::new();
+        }
         let Some(value) = self.find(name) else {
             return Vec::new();
         };
@@ -159,10 +197,8 @@ impl<'d> Section<'d> {
         };
         let path = self.path_of(name);
         let header = format!("[[{path}]]");
-        let mut section = Section::new(path, header, Some(value.span()), Some(table));
-        let read = read(&mut section);
-        self.findings.absorb(section.finish());
-        Some(read)
+        let section = Section::new(path, header, Some(value.span()), Some(table));
+        Some(self.read_section(section, read))
     }
 
     /// Reports a problem that has its own place.

@@ -1,5 +1,6 @@
 //! The configuration from outside: text in, `Config` or report out.
 
+mod described;
 mod keys;
 mod meaning;
 mod pools;

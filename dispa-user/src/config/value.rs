@@ -9,6 +9,7 @@ use toml::de::{DeInteger, DeValue};
 
 use super::expected::Expected;
 use super::problem::{Problem, Span, enumerated, quoted};
+use super::shape::{Shape, shape_of};
 use super::suggest::closest;
 
 /// A value with its place in the document.
@@ -29,12 +30,12 @@ pub(super) struct Located<T> {
 
 pub(super) fn boolean(value: &Value<'_>) -> Reading<bool> {
     let flag = value.get_ref().as_bool();
-    flag.ok_or_else(|| vec![Expected::Boolean.mismatch(value)])
+    flag.ok_or_else(|| vec![Expected::Boolean.mismatch(value).wants(Shape::Boolean)])
 }
 
 pub(super) fn text<'v>(value: &'v Value<'_>) -> Reading<&'v str> {
     let text = value.get_ref().as_str();
-    text.ok_or_else(|| vec![Expected::Text.mismatch(value)])
+    text.ok_or_else(|| vec![Expected::Text.mismatch(value).wants(Shape::Text)])
 }
 
 /// A string with something in it besides spaces.
@@ -61,11 +62,14 @@ pub(super) fn parsed<T, E: Display>(
 /// An integer within `range`.
 pub(super) fn integer<T>(range: RangeInclusive<T>) -> impl Fn(&Value<'_>) -> Reading<T>
 where
-    T: TryFrom<i128> + PartialOrd + Display,
+    T: TryFrom<i128> + TryInto<i128> + Copy + PartialOrd + Display,
 {
     move |value| {
         let Some(integer) = value.get_ref().as_integer() else {
-            return Err(vec![Expected::Integer.mismatch(value)]);
+            let bound = |bound: &T, open| (*bound).try_into().unwrap_or(open);
+            let shape =
+                Shape::Integer(bound(range.start(), i128::MIN), bound(range.end(), i128::MAX));
+            return Err(vec![Expected::Integer.mismatch(value).wants(shape)]);
         };
         exact(integer).filter(|number| range.contains(number)).ok_or_else(|| {
             let bounds = format!("must be from {} to {}", range.start(), range.end());
@@ -84,7 +88,10 @@ pub(super) fn choice<T: Copy>(
     names: &'static [(&'static str, T)],
 ) -> impl Fn(&Value<'_>) -> Reading<T> {
     move |value| {
-        let found = text(value)?;
+        let Some(found) = value.get_ref().as_str() else {
+            let all = names.iter().map(|(name, _)| *name).collect();
+            return Err(vec![Expected::Text.mismatch(value).wants(Shape::Choice(all))]);
+        };
         let choice = names.iter().find(|(name, _)| *name == found);
         choice.map(|(_, choice)| *choice).ok_or_else(|| {
             let known = || names.iter().map(|(name, _)| *name);
@@ -101,7 +108,8 @@ pub(super) fn list<T>(
 ) -> impl Fn(&Value<'_>) -> Reading<Vec<T>> {
     move |value| {
         let Some(array) = value.get_ref().as_array() else {
-            return Err(vec![Expected::Array.mismatch(value)]);
+            let shape = Shape::Array(Box::new(shape_of(&kind)));
+            return Err(vec![Expected::Array.mismatch(value).wants(shape)]);
         };
         let mut problems = Vec::new();
         let mut good = Vec::with_capacity(array.len());
