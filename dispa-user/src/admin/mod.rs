@@ -5,11 +5,14 @@
 //! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), and [`reload`] has
 //! it read its configuration again.
 
+mod activity;
 mod client;
 mod explain;
 mod explanation;
 mod facts;
+mod follow;
 mod guard;
+mod query;
 mod reach;
 mod serve;
 mod setup;
@@ -18,10 +21,12 @@ mod status;
 mod subject;
 mod text;
 
-pub use client::{AskError, ask, reload, status};
+pub use activity::{Activity, Figures, Named};
+pub use client::{AskError, Following, activity, ask, exchanges, reload, status};
 pub use explain::explain;
 pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
 pub use facts::Facts;
+pub use follow::Missed;
 pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;
 pub use status::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};

@@ -4,14 +4,17 @@ use std::{
     convert::Infallible,
     io,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
@@ -24,12 +27,14 @@ use tokio::{
 
 use super::{
     Explanation, Facts, Setup, Status, Subject, explain,
+    follow::{self, Lines},
     guard::Guard,
+    query,
     socket_file::{SocketError, SocketFile},
 };
 use crate::{
     config::Config,
-    state::{Live, Reloaded, Reloader},
+    state::{Follower, Live, Reloaded, Reloader},
 };
 
 /// The path that explains.
@@ -41,10 +46,19 @@ pub(super) const STATUS: &str = "/v1/status";
 /// The path that has the configuration read again; with the query `wait`, answered when that is done.
 pub(super) const RELOAD: &str = "/v1/reload";
 
+/// The path that tells of exchanges as they end; the query says of which.
+pub(super) const EXCHANGES: &str = "/v1/exchanges";
+
+/// The path that tells once a second what the exchanges came to.
+pub(super) const ACTIVITY: &str = "/v1/activity";
+
+/// Readers of what goes on that are served at once; more are refused.
+const MOST_FOLLOWERS: usize = 16;
+
 /// Connections served at once; more wait to be accepted.
 const MOST_CONNECTIONS: usize = 32;
 
-/// The longest a connection may take, from accept to the end of its one answer.
+/// The longest a connection may take, from accept to the end of its one answer, unless that goes on.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
 
 /// Bytes of a request's head: the least that hyper allows, and many times what a subject takes.
@@ -91,9 +105,10 @@ struct Desk {
     live: Arc<Live>,
     reloader: Arc<Reloader>,
     guard: Guard,
+    followers: Arc<Semaphore>,
 }
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, Lines>>;
 
 impl Socket {
     /// Opens the socket that the configuration asks for, and serves it on this runtime. A daemon
@@ -126,7 +141,8 @@ impl Socket {
             source,
         })?;
         let (live, reloader) = (Arc::clone(live), Arc::clone(reloader));
-        let desk = Desk { live, reloader, guard };
+        let followers = Arc::new(Semaphore::new(MOST_FOLLOWERS));
+        let desk = Desk { live, reloader, guard, followers };
         Ok(Self { task: tokio::spawn(serve(listener, Arc::new(desk))), _file: file })
     }
 }
@@ -158,9 +174,10 @@ async fn serve(listener: UnixListener, desk: Arc<Desk>) {
     }
 }
 
-/// One connection: one request, one answer.
+/// One connection: one request, one answer, which may go on.
 async fn converse(stream: UnixStream, desk: Arc<Desk>) {
     let admitted = desk.guard.admits(&stream);
+    let goes_on = &AtomicBool::new(false);
     let service = service_fn(|request| {
         let desk = Arc::clone(&desk);
         async move {
@@ -170,27 +187,30 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
                 let who = "only root, the daemon's user and the socket's group";
                 refusal(StatusCode::FORBIDDEN, who)
             };
+            goes_on.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .keep_alive(false)
         .max_buf_size(MOST_HEAD_BYTES)
         // The limit below is for all of it.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service);
     // What goes wrong on the way is the asker's business, who sees it.
-    let _ = timeout(LIMIT, connection).await;
+    if timeout(LIMIT, &mut connection).await.is_err() && goes_on.load(Ordering::Relaxed) {
+        let _ = connection.await;
+    }
 }
 
 impl Desk {
     async fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
         let method = match request.uri().path() {
-            EXPLAIN | STATUS => Method::GET,
+            EXPLAIN | STATUS | EXCHANGES | ACTIVITY => Method::GET,
             RELOAD => Method::POST,
             _ => {
-                let there_is = format!("there is only {EXPLAIN}?of=..., {STATUS} and {RELOAD}");
-                return refusal(StatusCode::NOT_FOUND, &there_is);
+                let paths = [EXPLAIN, STATUS, RELOAD, EXCHANGES, ACTIVITY].join(", ");
+                return refusal(StatusCode::NOT_FOUND, &format!("there is only {paths}"));
             }
         };
         if request.method() != method {
@@ -206,6 +226,8 @@ impl Desk {
         match request.uri().path() {
             STATUS => json(StatusCode::OK, &Status::of(&self.live.state(), &self.reloader.last())),
             RELOAD => self.reload(request.uri().query() == Some("wait")).await,
+            EXCHANGES => self.exchanges(request.uri().query().unwrap_or_default()),
+            ACTIVITY => self.follow(follow::activity),
             _ => self.explain_query(request.uri().query().unwrap_or_default()),
         }
     }
@@ -231,8 +253,31 @@ impl Desk {
         }
     }
 
+    fn exchanges(&self, query: &str) -> Answer {
+        match query::filter(query) {
+            Ok(filter) => self.follow(|follower| follow::exchanges(follower, filter)),
+            Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
+        }
+    }
+
+    /// An answer that goes on until whoever asked goes away.
+    fn follow(&self, lines: impl FnOnce(Follower) -> Lines) -> Answer {
+        let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
+            return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many follow already");
+        };
+        let lines = lines(self.live.state().ledger.follow());
+        let lines = lines.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        });
+        let mut answer = Response::new(Either::Right(lines.boxed_unsync()));
+        let kind = HeaderValue::from_static("application/x-ndjson");
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer
+    }
+
     fn explain_query(&self, query: &str) -> Answer {
-        let Some(text) = asked(query) else {
+        let Some(text) = query::value(query, "of") else {
             return refusal(StatusCode::BAD_REQUEST, "the query must be of=NAME, IP or URL");
         };
         match Subject::parse(&text) {
@@ -264,37 +309,11 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
         Ok(text) => (status, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
     };
-    let mut answer = Response::new(Full::from(text));
+    let mut answer = Response::new(Either::Left(Full::from(text)));
     *answer.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
-}
-
-/// The value of `of` in a query. `None` where there is not exactly one, or it is not UTF-8.
-fn asked(query: &str) -> Option<String> {
-    let mut values = query.split('&').filter_map(|pair| pair.strip_prefix("of="));
-    let value = values.next().filter(|_| values.next().is_none())?;
-    percent_decoded(value)
-}
-
-/// RFC 3986 section 2.1; a `%` without two hexadecimal digits after it stands for itself.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| after.split_first_chunk::<2>()).flatten();
-        let decoded = escaped.and_then(|(digits, after)| Some((hexadecimal(*digits)?, after)));
-        let (byte, after) = decoded.unwrap_or((first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hexadecimal(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    u8::try_from(high? * 16 + low?).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The application log: on standard error, text for people or JSON for machines.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -32,7 +32,7 @@ pub fn start_log(logging: &Logging, level: Option<&str>) -> Log {
     let dropped = writer.error_counter();
     let builder = fmt().with_env_filter(filter).with_target(false).with_writer(writer);
     match logging.format {
-        Format::Text => builder.with_ansi(colours()).init(),
+        Format::Text => builder.with_ansi(colours(&io::stderr())).init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).init(),
     }
     Log { _writer: guard, dropped }
@@ -64,6 +64,6 @@ fn directives(level: &str) -> String {
 
 /// Colours are for terminals, and for those who did not decline them (<https://no-color.org>).
 #[must_use]
-pub fn colours() -> bool {
-    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+pub fn colours(out: &impl IsTerminal) -> bool {
+    out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,8 +1,13 @@
 //! What may be written on the command line.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand};
+
+use crate::{
+    exchange::{Filter, statuses},
+    rules::Pattern,
+};
 
 /// A transparent interception proxy: programs that connect to the domains you name are answered
 /// by the backends you choose.
@@ -112,6 +117,32 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the exchanges of the running daemon as they end.
+    ///
+    /// Exit code 69: no daemon answers, or it is gone.
+    #[command(after_help = "Example: dispa tail --host '*.example.com' --status 5xx\n         \
+                            dispa tail --slower-than 200ms --json | jq .path")]
+    Tail {
+        #[command(flatten)]
+        wanted: Wanted,
+        /// Print JSON, one exchange a line, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what goes on in the running daemon: requests, errors and latency by domain, target, process.
+    ///
+    /// Where the output is no terminal it tells of one second. Exit code 69: no daemon answers, or it
+    /// is gone.
+    #[command(after_help = "Example: dispa top\n         \
+                            dispa top --json | jq .total.requests")]
+    Top {
+        /// Tell of one second, and end.
+        #[arg(long)]
+        once: bool,
+        /// Print JSON, one second a line, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Have the running daemon read its configuration again.
     ///
     /// A file that is wrong changes nothing. What cannot change while the daemon runs is named. SIGHUP,
@@ -155,4 +186,98 @@ pub(super) enum ConfigCommand {
     /// Print a file with every key, its meaning and its default.
     #[command(after_help = "Example: dispa config reference > /etc/dispa/dispa.toml")]
     Reference,
+}
+
+/// Which exchanges are wanted; all that is said must be true of one.
+#[derive(Debug, Group)]
+pub(super) struct Wanted {
+    /// The host that was asked for, as a name or as `*.example.com`.
+    #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
+    host: Option<Pattern>,
+    /// The status, as 503, or as 5xx for all of a kind.
+    #[arg(long, value_parser = status)]
+    status: Option<RangeInclusive<u16>>,
+    /// The target that answered.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// The process that connected, by its name or number.
+    #[arg(long, value_name = "NAME|PID")]
+    process: Option<String>,
+    /// How it ended: `ok`, `relayed`, `no_backend`, `timeout` and so on.
+    #[arg(long, value_name = "LABEL")]
+    outcome: Option<String>,
+    /// It took longer than this: 200ms, 1.5s, 2m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    slower_than: Option<Duration>,
+}
+
+impl Wanted {
+    pub(super) fn filter(&self) -> Filter {
+        Filter {
+            host: self.host.clone(),
+            status: self.status.clone(),
+            target: self.target.clone(),
+            process: self.process.clone(),
+            outcome: self.outcome.clone(),
+            slower_than: self.slower_than,
+        }
+    }
+}
+
+fn status(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
+    statuses(text).ok_or("write one as 503, all of a kind as 5xx")
+}
+
+/// `200ms`, `1.5s`, `2m`, `1h`, `7d`.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let unit = text.find(|character: char| !character.is_ascii_digit() && character != '.');
+    let (number, unit) = text.split_at(unit.unwrap_or(text.len()));
+    let seconds = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return Err("write it with a unit: 200ms, 1.5s, 2m, 1h or 7d"),
+    };
+    let number: f64 = number.parse().map_err(|_| "write a number before the unit, as in 200ms")?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| "that is too long")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::CommandFactory as _;
+
+    use super::{Args, duration};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let shown = command.get_subcommands().filter(|it| !it.is_hide_set());
+            if command.get_subcommands().next().is_none() || command.get_name() == "dispa" {
+                assert!(help.starts_with("Example: dispa"), "{}: {help:?}", command.get_name());
+            }
+            shown.for_each(look);
+        }
+        look(&Args::command());
+    }
+
+    #[test]
+    fn times_have_units() {
+        for (text, millis) in [("200ms", 200), ("1.5s", 1_500), ("2m", 120_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for bad in ["", "5", "ms", "1x", "-1s", "1e9s", "9999999999999999999999d", "1..2s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -7,6 +7,8 @@ mod doctor;
 mod explain;
 mod reload;
 mod status;
+mod tail;
+mod top;
 
 use std::{
     ffi::OsString,
@@ -20,7 +22,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     admin::{AskError, Subject, SubjectError},
-    app::{self, Log, Plan, StartError},
+    app::{self, Log, Plan, StartError, colours},
     config::{Config, ConfigError, DEFAULT_SOCKET, Overrides},
     kernel::OLDEST_KERNEL,
     state::ConfigSource,
@@ -109,6 +111,14 @@ fn run(args: &Args) -> Result<u8, CliError> {
             status::run(&socket(args)?, *json)?;
             Ok(0)
         }
+        Some(Command::Tail { wanted, json }) => {
+            tail::run(&socket(args)?, &wanted.filter(), *json)?;
+            Ok(0)
+        }
+        Some(Command::Top { once, json }) => {
+            top::run(&socket(args)?, *once, *json)?;
+            Ok(0)
+        }
         Some(Command::Reload { wait }) => {
             let socket = load(args)?.admin.socket.ok_or(CliError::NoSocket)?;
             reload::run(&socket, *wait)
@@ -191,7 +201,7 @@ fn overrides(args: &Args) -> Overrides {
     Overrides {
         bind_address: args.bind,
         environment: environment.filter(|(name, _)| name.starts_with("DISPA__")).collect(),
-        styled: app::colours(),
+        styled: colours(&io::stderr()),
     }
 }
 

@@ -3,8 +3,10 @@
 //! Floor 2. [`Exchange`] is what the walk hands over; [`Row`] is the same in the names that the traffic
 //! log, `dispa tail` and the admin interface share.
 
+mod filter;
 mod id;
 mod row;
+mod summary;
 
 use std::{
     net::SocketAddr,
@@ -21,8 +23,10 @@ use crate::{
     types::{Door, HostName, OriginalDestination, Outcome},
 };
 
+pub use filter::{Filter, statuses};
 pub use id::new_id;
 pub use row::Row;
+pub use summary::Summary;
 
 /// One exchange that is over.
 #[derive(Clone, Debug)]
@@ -127,6 +131,13 @@ impl Process {
 }
 
 impl Exchange {
+    /// Whether it failed, and not by the client's doing: answered with 5xx, or ended so that no answer
+    /// could be whole.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.status.is_some_and(|status| status.is_server_error()) || self.outcome.is_error()
+    }
+
     /// Writes it to the application log.
     pub fn log(&self) {
         let process = self.process.as_deref();

@@ -57,6 +57,18 @@ impl Pattern {
         }
     }
 
+    /// Whether `host` is what this stands for.
+    #[must_use]
+    pub fn matches(&self, host: &HostName) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Wildcard(suffix) => host
+                .as_str()
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+        }
+    }
+
     /// Whether this is a wildcard.
     #[must_use]
     pub const fn is_wildcard(&self) -> bool {

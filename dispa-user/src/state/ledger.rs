@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 
 use crate::exchange::Exchange;
 
@@ -61,6 +64,17 @@ impl Follower {
                 Err(RecvError::Lagged(count)) => self.missed += count,
                 // The ledger that we hold has the other end.
                 Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The next exchange, if it is there already.
+    pub fn next_now(&mut self) -> Option<Arc<Exchange>> {
+        loop {
+            match self.feed.try_recv() {
+                Ok(exchange) => return Some(exchange),
+                Err(TryRecvError::Lagged(count)) => self.missed += count,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
             }
         }
     }

@@ -34,6 +34,28 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether dispa, a backend or the original destination failed; not a client that asked for what
+    /// there is not, or went away.
+    #[must_use]
+    pub const fn is_error(self) -> bool {
+        match self {
+            Self::Ok
+            | Self::Relayed
+            | Self::NoRule
+            | Self::BadRequest
+            | Self::ClientTimeout
+            | Self::ClientAborted
+            | Self::Stopped => false,
+            Self::NoBackend
+            | Self::BackendUnreachable
+            | Self::BackendFailed
+            | Self::OriginUnreachable
+            | Self::OriginFailed
+            | Self::Timeout
+            | Self::Internal => true,
+        }
+    }
+
     /// The label that logs and metrics use.
     #[must_use]
     pub const fn name(self) -> &'static str {

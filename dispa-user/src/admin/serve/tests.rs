@@ -16,7 +16,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Guard, LIMIT, MOST_CONNECTIONS, Socket, SocketError, asked, percent_decoded};
+use super::{Guard, LIMIT, MOST_CONNECTIONS, Socket, SocketError};
 use crate::{
     admin::{AskError, Source, Subject, Verdict, ask},
     config::{Config, Overrides},
@@ -201,7 +201,7 @@ async fn what_is_no_question_is_refused() {
     let path = directory.socket();
     let _socket = open(&path);
     for (target, status, error) in [
-        ("/", "404 Not Found", "there is only /v1/explain?of=..."),
+        ("/", "404 Not Found", "there is only /v1/explain, "),
         ("/v1/explain", "400 Bad Request", "the query must be of=NAME, IP or URL"),
         ("/v1/explain?of=a&of=b", "400 Bad Request", "the query must be of=NAME, IP or URL"),
         ("/v1/explain?of=%00", "400 Bad Request", "is no host name, IP address or URL"),
@@ -324,17 +324,4 @@ fn an_open_socket_keeps_its_state_alive_no_longer_than_itself() {
         tokio::task::yield_now().await;
         assert_eq!(Arc::strong_count(&live), others);
     });
-}
-
-#[test]
-fn a_query_is_decoded() {
-    assert_eq!(asked("of=a.b").as_deref(), Some("a.b"));
-    assert_eq!(asked("x=1&of=http%3A%2F%2Fa%3a80").as_deref(), Some("http://a:80"));
-    assert_eq!(asked("off=a"), None);
-    assert_eq!(asked(""), None);
-    assert_eq!(percent_decoded("100%").as_deref(), Some("100%"));
-    assert_eq!(percent_decoded("%2").as_deref(), Some("%2"));
-    assert_eq!(percent_decoded("%zz").as_deref(), Some("%zz"));
-    assert_eq!(percent_decoded("%c3%bc").as_deref(), Some("ü"));
-    assert_eq!(percent_decoded("%ff"), None);
 }
