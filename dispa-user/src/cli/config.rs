@@ -3,7 +3,7 @@
 use std::{fmt, fs, path::Path};
 
 use super::{CliError, write_answer, write_out};
-use crate::config::{Config, ConfigError, Origin, Overrides, REFERENCE, Setting};
+use crate::config::{Config, ConfigError, Origin, Overrides, REFERENCE, Setting, text_of};
 use serde::Serialize;
 
 /// Prints the JSON Schema.
@@ -24,9 +24,9 @@ pub(super) fn show(
     json: bool,
 ) -> Result<(), CliError> {
     let unreadable = |source| ConfigError::Unreadable { path: file.to_owned(), source };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let bytes = fs::read(file).map_err(unreadable)?;
     let name = file.to_string_lossy();
-    let settings = Config::effective(&text, &name, overrides)?;
+    let settings = Config::effective(text_of(&bytes, file)?, &name, overrides)?;
     write_answer(&Listing { file: &name, settings, origins }, json)
 }
 

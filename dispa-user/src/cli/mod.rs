@@ -73,7 +73,9 @@ pub fn main() -> ExitCode {
     match std::panic::catch_unwind(|| run(&args)) {
         Ok(Ok(code)) => ExitCode::from(code),
         Ok(Err(error)) => {
-            eprintln!("dispa: {error}");
+            // A report begins with what is wrong, not with who says so.
+            let who = if error.is_report() { "" } else { "dispa: " };
+            eprintln!("{who}{error}");
             ExitCode::from(error.exit_code())
         }
         Err(_) => ExitCode::from(BUG),
@@ -239,6 +241,14 @@ fn write_out(text: &[u8]) -> Result<(), CliError> {
 }
 
 impl CliError {
+    fn is_report(&self) -> bool {
+        let report = |error: &ConfigError| matches!(error, ConfigError::Invalid { .. });
+        match self {
+            Self::Config(error) | Self::Start(StartError::Config(error)) => report(error),
+            _ => false,
+        }
+    }
+
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::NoSocket => 1,

@@ -57,10 +57,21 @@ impl Domains {
 }
 
 pub(super) fn pattern(value: &Value<'_>) -> Reading<Pattern> {
-    parsed(
-        Pattern::parse,
-        "write a host name without scheme, port or path, for example \"example.com\" or \"*.example.com\"",
-    )(value)
+    let help = match value.get_ref().as_str().and_then(host_in) {
+        Some(host) => format!("write the host alone: \"{host}\""),
+        None => "write a host name without scheme, port or path, for example \"example.com\" or \
+                 \"*.example.com\""
+            .to_owned(),
+    };
+    parsed(Pattern::parse, &help)(value)
+}
+
+/// The pattern in what has a scheme, a port or a path as well.
+fn host_in(text: &str) -> Option<Pattern> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    Pattern::parse(host).ok().filter(|_| host.len() < text.len())
 }
 
 fn values(patterns: Patterns) -> impl Iterator<Item = Pattern> {

@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 /// at fault; trying again changes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read, or is not UTF-8.
+    /// The file cannot be read.
     #[error(
         "cannot read the configuration {}: {source}; write one (config/minimal.toml is a start) or name another with -c",
         path.display()
@@ -16,6 +16,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The file is no text.
+    #[error("line {line} of the configuration {} is not UTF-8: save it as UTF-8", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is not, from 1.
+        line: usize,
     },
     /// A target is dispa itself.
     #[error(

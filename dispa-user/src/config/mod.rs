@@ -102,10 +102,9 @@ pub struct Overrides {
 impl Config {
     /// Reads and checks a file.
     pub fn from_file(path: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &path.to_string_lossy(), overrides),
-            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
-        }
+        let bytes = std::fs::read(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(text_of(&bytes, path)?, &path.to_string_lossy(), overrides)
     }
 
     /// Checks the text of a configuration; `name` is what reports call it.
@@ -214,6 +213,15 @@ impl Config {
         }
         self
     }
+}
+
+/// What a file holds, as text.
+pub fn text_of<'b>(bytes: &'b [u8], path: &Path) -> Result<&'b str, ConfigError> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        ConfigError::NotText { path: path.to_owned(), line }
+    })
 }
 
 /// What the text says, and all that is wrong with it in the order of the text. A configuration

@@ -80,7 +80,13 @@ where
 
 /// A time limit: whole seconds, from 1.
 pub(super) fn seconds(value: &Value<'_>) -> Reading<Duration> {
-    integer(1..=MAX_SECONDS)(value).map(Duration::from_secs)
+    let read = integer(1..=MAX_SECONDS)(value).map(Duration::from_secs);
+    let plain = value.get_ref().as_str().is_some_and(|text| text.trim().parse::<u64>().is_ok());
+    if value.get_ref().is_integer() || plain {
+        return read;
+    }
+    let help = |problem: Problem| problem.help("write whole seconds as a number, such as 30");
+    read.map_err(|problems| problems.into_iter().map(help).collect())
 }
 
 /// One of the names, which stand for values.

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{Live, State};
-use crate::config::{Config, ConfigError, Overrides};
+use crate::config::{Config, ConfigError, Overrides, text_of};
 
 /// How long workers may take to follow. They do within a turn of their loop; one that hangs does not
 /// hold up the others.
@@ -226,9 +226,9 @@ impl Reloader {
         let read = timeout(LONGEST_READ, spawn_blocking(move || read(&file))).await;
         let late = || io::Error::new(io::ErrorKind::TimedOut, "it takes too long");
         let read = read.map_err(|_| late()).and_then(|read| read.map_err(io::Error::other));
-        let (text, print) = read.flatten().map_err(unreadable)?;
+        let (bytes, print) = read.flatten().map_err(unreadable)?;
         *lock(&self.read) = Some(print);
-        Config::parse(&text, &path.to_string_lossy(), &overrides)
+        Config::parse(text_of(&bytes, &path)?, &path.to_string_lossy(), &overrides)
     }
 
     async fn is_applied(&self, state: &State) -> bool {
@@ -259,8 +259,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// The text of a regular file that is not being written just now, and what it is told by.
-fn read(path: &Path) -> io::Result<(String, Print)> {
+/// The bytes of a regular file that is not being written just now, and what it is told by.
+fn read(path: &Path) -> io::Result<(Vec<u8>, Print)> {
     // Whatever it is, it must not keep us.
     let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
@@ -271,15 +271,15 @@ fn read(path: &Path) -> io::Result<(String, Print)> {
         return Err(io::Error::other("it is too large"));
     }
     let print = Print::in_short(&metadata);
-    let mut text = String::new();
-    (&file).take(LONGEST_FILE).read_to_string(&mut text)?;
+    let mut bytes = Vec::new();
+    (&file).take(LONGEST_FILE).read_to_end(&mut bytes)?;
     if Print::in_short(&file.metadata()?) != print {
         return Err(io::Error::other("it is being written"));
     }
-    if text.trim().is_empty() {
+    if bytes.trim_ascii().is_empty() {
         return Err(io::Error::other("it is empty"));
     }
-    Ok((text, print))
+    Ok((bytes, print))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

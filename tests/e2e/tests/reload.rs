@@ -2,19 +2,15 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     process::Command,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_e2e::{
-    Site,
-    http1::{Backend, Client},
-};
+use dispa_e2e::{Site, http1::Backend};
 use dispa_lab::{Config, Dispa, Finished, Lab, run, until};
 use nix::sys::signal::Signal;
 
@@ -305,113 +301,6 @@ for line in sys.stdin:
         until(SOON, "it is served again", || slow_again(&python.lines()).then_some(()))?;
         drop(slow);
         dispa.stop().map(drop)
-    })
-}
-
-/// Descriptors that the daemon has.
-fn descriptors(dispa: &Dispa) -> Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{}/fd", dispa.id()))?.count())
-}
-
-/// A download that takes as long as it is left to.
-struct Download {
-    stream: TcpStream,
-    got: usize,
-}
-
-impl Download {
-    fn begin() -> Result<Self> {
-        let mut stream = TcpStream::connect(Config::EXPLICIT_DOOR)?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.write_all(b"GET /bytes/4000000 HTTP/1.1\r\nhost: door.test\r\n\r\n")?;
-        let mut first = [0; 1_000];
-        stream.read_exact(&mut first)?;
-        Ok(Self { stream, got: first.len() })
-    }
-
-    /// A little more of it.
-    fn goes_on(&mut self) -> Result<()> {
-        let mut piece = [0; 1_000];
-        self.stream.read_exact(&mut piece).context("a download was cut")?;
-        self.got += piece.len();
-        Ok(())
-    }
-
-    fn ends(mut self) -> Result<()> {
-        let mut rest = vec![0; 4_000_000 - self.got];
-        self.stream.read_exact(&mut rest).context("a download was cut")
-    }
-}
-
-const RELOADS: usize = 100;
-const DOWNLOADS: usize = 20;
-const CLIENTS: usize = 4;
-
-#[test]
-fn a_hundred_reloads_under_load_cost_nothing() -> Result<()> {
-    Lab::run(|lab| {
-        let site = Site::new(lab)?;
-        let all = |weight: u32| {
-            let config = Config::new(&[Site::NAME, Site::DOOR]).balancing("weighted");
-            // What is kept afterwards would be counted.
-            let config = config.sections("[targets.connections]\nmax_idle_per_target = 0");
-            config.weighted_target("one", Site::backend(1), weight).weighted_target(
-                "two",
-                Site::backend(2),
-                1,
-            )
-        };
-        let dispa = site.dispa(&all(1))?;
-        Client::connect(Config::EXPLICIT_DOOR)?.get(Site::DOOR, "/")?;
-        let before = descriptors(&dispa)?;
-        let mut downloads =
-            (0..DOWNLOADS).map(|_| Download::begin()).collect::<Result<Vec<_>>>()?;
-        let is_over = AtomicBool::new(false);
-        let (made, reloading) = thread::scope(|scope| {
-            let ask_until = || -> Result<usize> {
-                let mut made = 0;
-                while !is_over.load(Ordering::Relaxed) {
-                    let mut client = Client::connect(Config::EXPLICIT_DOOR)?;
-                    for _ in 0..20 {
-                        let answer = client.get(Site::DOOR, "/")?;
-                        ensure!(answer.status == 200 && answer.whole, "{answer:?}");
-                        made += 1;
-                        thread::sleep(Duration::from_millis(6));
-                    }
-                }
-                Ok(made)
-            };
-            let asking: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask_until)).collect();
-            let begun = Instant::now();
-            let reloading = (1..=RELOADS).try_for_each(|turn| -> Result<()> {
-                put(&dispa, &site, &all(u32::try_from(turn % 5)? + 1))?;
-                dispa.signal(Signal::SIGHUP)?;
-                for download in &mut downloads {
-                    download.goes_on()?;
-                }
-                let due = begun + Duration::from_millis(200) * u32::try_from(turn)?;
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                Ok(())
-            });
-            is_over.store(true, Ordering::Relaxed);
-            let made = asking.into_iter().map(|it| it.join().ok().context("a panic")?);
-            anyhow::Ok((made.sum::<Result<usize>>()?, reloading))
-        })?;
-        reloading?;
-        for download in downloads {
-            download.ends()?;
-        }
-        let done = dispa.records("reloaded").len();
-        println!("{made} requests, {DOWNLOADS} downloads, {done} reloads");
-        // Signals that come while one is dealt with are one; each change of the file is seen as well.
-        ensure!(done >= RELOADS / 2 && refusals(&dispa) == 0, "{done} reloads");
-        until(SOON, "as many descriptors as before", || {
-            let now = descriptors(&dispa).ok()?;
-            (now <= before).then_some(())
-        })?;
-        let stopped = dispa.stop()?;
-        assert_eq!(stopped.summary.count("slots_held"), Some(0));
-        Ok(())
     })
 }
 

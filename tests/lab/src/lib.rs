@@ -27,6 +27,7 @@ mod resolver;
 mod responder;
 mod scratch;
 mod tcp;
+mod terminal;
 mod wild;
 pub mod wire;
 
@@ -46,4 +47,5 @@ pub use python::python;
 pub use resolver::Resolver;
 pub use responder::{Asking, Responder};
 pub use tcp::{Connection, TcpServer};
+pub use terminal::Terminal;
 pub use wild::Wild;

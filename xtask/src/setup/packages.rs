@@ -95,6 +95,11 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
+        why: "the lab's terminals",
+        packages: &[wanted("tmux", Program("tmux"))],
+    },
+    Bundle {
+        group: Group::Lab,
         why: "the lab's clients: programs that know nothing of dispa",
         packages: &[
             wanted("wget", Program("wget")),

@@ -35,7 +35,7 @@ error: `domains.intercept_domains`: ':' cannot be part of a host name
 5 |     "http://example.com",
   |     ^^^^^^^^^^^^^^^^^^^^
   |
-  = help: write a host name without scheme, port or path, for example "example.com" or "*.example.com"
+  = help: write the host alone: "example.com"
 
 error: `domains.intercept_domains`: expected a string, found an integer
  --> c.toml:6:5

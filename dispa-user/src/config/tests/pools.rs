@@ -188,7 +188,7 @@ error: `virtual_hosts.domain`: ':' cannot be part of a host name
 24 | domain = 'http://b.com'
    |          ^^^^^^^^^^^^^^
    |
-   = help: write a host name without scheme, port or path, for example "example.com" or "*.example.com"
+   = help: write the host alone: "b.com"
 
 c.toml: 7 errors
 "#

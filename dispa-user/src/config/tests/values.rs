@@ -67,6 +67,8 @@ error: `server.request_timeout`: expected an integer, found a floating-point num
   |
 2 | request_timeout = 1.5
   |                   ^^^
+  |
+  = help: write whole seconds as a number, such as 30
 
 c.toml: 1 error
 "
@@ -319,6 +321,8 @@ error: `targets.health_check.timeout`: expected an integer, found a string
   |
 3 | timeout = "5s"
   |           ^^^^
+  |
+  = help: write whole seconds as a number, such as 30
 
 error: `logging.type`: unknown value `db`
  --> c.toml:6:8
