@@ -155,7 +155,11 @@ pub(super) enum Command {
     },
     /// Check that this host has what interception needs, and say how to mend what is missing.
     #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
-    Doctor,
+    Doctor {
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Join a cgroup and become a command.
     #[command(name = "__enter", hide = true)]
     Enter {

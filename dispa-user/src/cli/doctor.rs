@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
+use super::{CliError, write_answer};
 use crate::{
     config::{CgroupChoice, Config, Overrides},
     dns::resolve,
@@ -19,15 +22,19 @@ use crate::{
 };
 
 /// How one check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Grade {
+    #[serde(rename = "ok")]
     Good,
     /// Legal, but worth knowing.
     Note,
+    #[serde(rename = "fail")]
     Bad,
 }
 
 /// One line of the report, and its fix where there is one.
+#[derive(Serialize)]
 struct Finding {
     grade: Grade,
     check: &'static str,
@@ -36,7 +43,7 @@ struct Finding {
 }
 
 /// Checks everything, prints it, and says by its exit code whether anything is missing.
-pub(super) fn run(config: &Path) -> u8 {
+pub(super) fn run(config: &Path, json: bool) -> Result<u8, CliError> {
     let (config, finding) = read_config(config);
     let mut findings = vec![finding, kernel(), btf(), capabilities()];
     findings.extend(cgroup(config.as_ref()));
@@ -46,10 +53,20 @@ pub(super) fn run(config: &Path) -> u8 {
     findings.push(door("door, IPv6", Ipv6Addr::LOCALHOST.into()));
     findings.extend(config.as_ref().map(explicit));
     findings.extend(config.as_ref().map(names));
-    for finding in &findings {
-        println!("{finding}");
+    let is_bad = findings.iter().any(|finding| finding.grade == Grade::Bad);
+    write_answer(&Report(findings), json)?;
+    Ok(u8::from(is_bad))
+}
+
+/// All lines.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Report(Vec<Finding>);
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|finding| writeln!(f, "{finding}"))
     }
-    u8::from(findings.iter().any(|finding| finding.grade == Grade::Bad))
 }
 
 fn read_config(path: &Path) -> (Option<Config>, Finding) {

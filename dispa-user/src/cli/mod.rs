@@ -125,7 +125,7 @@ fn run(args: &Args) -> Result<u8, CliError> {
             let socket = load(args)?.admin.socket.ok_or(CliError::NoSocket)?;
             reload::run(&socket, *wait)
         }
-        Some(Command::Doctor) => Ok(doctor::run(&args.config)),
+        Some(Command::Doctor { json }) => doctor::run(&args.config, *json),
         Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
     }
 }
