@@ -7,6 +7,9 @@ pub const CLIENT_COUNT: u32 = 16_384;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientProcess {
+    /// When it connected: nanoseconds since the boot, suspension included (`CLOCK_BOOTTIME`), as the
+    /// start of a process is told.
+    pub at_ns: u64,
     /// Cgroup v2 id of the task.
     pub cgroup: u64,
     /// Process id, in the initial pid namespace.

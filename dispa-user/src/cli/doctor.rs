@@ -7,12 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dispa_common::selection::{BY_CGROUP, BY_USER, USERS_ONLY};
+
 use crate::{
     config::{CgroupChoice, Config, Overrides},
     dns::resolve,
     kernel::{
-        AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, attached_programs,
-        kernel_release, missing_capabilities, require,
+        AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, Selection,
+        attached_programs, kernel_release, missing_capabilities, require,
     },
     net::{explicit_door, transparent_door},
     types::HostName,
@@ -163,6 +165,7 @@ fn load() -> Finding {
         doors: Doors { port4: 1, door6: None },
         events: false,
         clients: true,
+        selection: Selection { flags: BY_USER | BY_CGROUP | USERS_ONLY, users: Vec::new() },
         dns: true,
         caught_ports: Vec::new(),
     };

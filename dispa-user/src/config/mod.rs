@@ -18,6 +18,7 @@ mod intercept;
 mod logging;
 mod pools;
 mod problem;
+mod programs;
 mod section;
 mod server;
 mod suggest;
@@ -51,6 +52,7 @@ pub use http::{Forwarded, Http};
 pub use intercept::{CgroupChoice, Dns, Intercept, OnNoBackend, Scope};
 pub use logging::{Format, Level, Logging};
 pub use pools::Pool;
+pub use programs::Programs;
 pub use server::Server;
 pub use target::{HostField, Protocol, Scheme, Target, TargetAuthority};
 
@@ -135,6 +137,9 @@ impl Config {
         keep("intercept.ports", self.intercept.ports != intercept.ports);
         keep("intercept.scope", self.intercept.scope != intercept.scope);
         keep("intercept.dns", self.intercept.dns != intercept.dns);
+        keep("intercept.attribution", self.intercept.attribution != intercept.attribution);
+        keep("intercept.include", self.intercept.include != intercept.include);
+        keep("intercept.exclude", self.intercept.exclude != intercept.exclude);
         keep("logging.level", self.logging.level != old.logging.level);
         keep("logging.format", self.logging.format != old.logging.format);
         keep("admin.socket", self.admin != old.admin);

@@ -64,6 +64,9 @@ fn an_empty_document_has_every_default() {
         scope: Scope::Learned,
         dns: Dns::Relay,
         on_no_backend: OnNoBackend::Fail,
+        attribution: true,
+        include: Programs::default(),
+        exclude: Programs::default(),
     };
     assert_eq!(config.intercept, intercept);
     let logging = Logging { level: Level::Info, format: Format::Text };
