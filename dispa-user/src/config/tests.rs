@@ -3,6 +3,7 @@
 mod keys;
 mod meaning;
 mod pools;
+mod programs;
 mod shipped;
 mod values;
 mod warnings;
@@ -309,6 +310,9 @@ ports = [80]
 scope = 'all'
 dns = 'resolve'
 on_no_backend = 'passthrough'
+attribution = false
+include = { uids = [1] }
+exclude = { units = ['a.service'] }
 [logging]
 level = 'debug'
 format = 'json'
@@ -328,6 +332,9 @@ via = 'other'
             "intercept.ports",
             "intercept.scope",
             "intercept.dns",
+            "intercept.attribution",
+            "intercept.include",
+            "intercept.exclude",
             "logging.level",
             "logging.format",
             "admin.socket"

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::Site;
 use dispa_lab::{Cgroup, Config, Dispa, Lab, Process, Record, Stopped, run};
 
+const GONE_AT_ONCE: &str = include_str!("../clients/gone_at_once.py");
 const SHORT_LIVED: &str = include_str!("../clients/short_lived.py");
 
 const SOON: Duration = Duration::from_mins(1);
@@ -113,6 +114,32 @@ fn ten_thousand_connections_of_short_lived_processes_are_theirs() -> Result<()> 
             ensure!(stopped.summary.count(field) == Some(count as u64), "{field}: {count}");
             ensure!(counts[json].as_u64() == Some(count as u64), "{json}: {counts}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn processes_that_end_before_they_are_answered_are_known() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&Site::config_of_one())?;
+        let made = site.python(GONE_AT_ONCE, &[&Site::V4.to_string(), Site::NAME, "500"])?;
+        let made: HashSet<u64> =
+            made.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        ensure!(made.len() == 500);
+        dispa.wait_for(SOON, |record| record.text("path").ends_with("/last"))?;
+        let stopped = dispa.stop()?;
+        for record in exchanges(&stopped) {
+            let said = record.text("path").split('/').nth(1).and_then(|it| it.parse().ok());
+            ensure!(said == record.count("process"), "{record:?}");
+            ensure!(said.is_some_and(|it| made.contains(&it)), "{record:?}");
+            // Its own name, or none: never that of the shell or of whoever has its number now.
+            let name = record.text("program");
+            ensure!(name.is_empty() || name.starts_with("python"), "{record:?}");
+        }
+        println!("{:?}", stopped.summary);
+        assert_eq!(stopped.summary.count("attributed"), Some(500));
+        assert_eq!(stopped.summary.count("unattributed"), Some(0));
         Ok(())
     })
 }
