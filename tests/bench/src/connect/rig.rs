@@ -14,16 +14,17 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use dispa_lab::{Cgroup, Lab, Process, run};
-use dispa_user::kernel::{Doors, Heartbeat, Interceptor, Options, monotonic_ns};
+use dispa_user::kernel::{Doors, Heartbeat, Interceptor, Options, Selection, monotonic_ns};
 
 use super::probe::Ends;
 
 /// The intercepted destination, and another one.
-const INTERCEPTED: SocketAddr = address(10);
+pub(super) const INTERCEPTED: SocketAddr = address(10);
 const OTHER: SocketAddr = address(20);
 
-/// Where redirected connections arrive, by dispa's slots or by iptables.
-const DOOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15001);
+/// Where redirected connections arrive, by dispa's slots or by iptables, and those whose program is noted.
+const DOOR: SocketAddr = door(15001);
+const NOTING_DOOR: SocketAddr = door(15002);
 
 /// The slot that the intercepted destination gets.
 const SLOT: u32 = 1;
@@ -35,6 +36,10 @@ const fn address(last: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, last)), 80)
 }
 
+const fn door(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
 /// A way that a connection can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Case {
@@ -44,18 +49,21 @@ pub(super) enum Case {
     Missed,
     /// The programs are attached; the destination is intercepted.
     Redirected,
+    /// So it is, and the program that connects is noted: `intercept.attribution`.
+    Attributed,
     /// Redirected by `iptables -j REDIRECT`.
     Iptables,
 }
 
 impl Case {
-    pub(super) const ALL: [Self; 4] =
-        [Self::Direct, Self::Missed, Self::Redirected, Self::Iptables];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Direct, Self::Missed, Self::Redirected, Self::Attributed, Self::Iptables];
 
     fn ends(self) -> Ends {
         match self {
             Self::Direct => Ends { target: address(30), listen: address(30) },
             Self::Missed => Ends { target: OTHER, listen: OTHER },
+            Self::Attributed => Ends { target: INTERCEPTED, listen: NOTING_DOOR },
             Self::Redirected | Self::Iptables => Ends { target: INTERCEPTED, listen: DOOR },
         }
     }
@@ -70,38 +78,68 @@ pub(super) struct Turn {
     pub(super) trip_p99: f64,
 }
 
+/// Programs that are attached to a cgroup of their own.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) interceptor: Interceptor,
+    pub(super) cgroup: Cgroup,
+    _beating: Beating,
+}
+
+impl Attached {
+    /// As a daemon with its defaults loads them, but for `clients`: whether programs are noted.
+    pub(super) fn to_new_cgroup(door: SocketAddr, clients: bool) -> Result<Self> {
+        let options = Options {
+            doors: Doors { port4: door.port(), door6: None },
+            events: false,
+            clients,
+            selection: Selection::default(),
+            dns: true,
+            caught_ports: Vec::new(),
+        };
+        let cgroup = Cgroup::new()?;
+        let mut interceptor = Interceptor::load(&options)?;
+        interceptor.redirect(INTERCEPTED, SLOT)?;
+        interceptor.attach(cgroup.path())?;
+        let beating = Beating::start(interceptor.heartbeat());
+        Ok(Self { interceptor, cgroup, _beating: beating })
+    }
+}
+
 /// Everything that is measured, ready.
 #[derive(Debug)]
 pub(super) struct Rig {
     probes: Vec<(Case, Process)>,
     /// Held for its links; the probes' connections go through its programs.
-    pub(super) interceptor: Interceptor,
-    _beating: Beating,
-    _cgroup: Cgroup,
+    attached: Attached,
+    /// The same for those whose program is noted.
+    noting: Attached,
 }
 
 impl Rig {
-    /// The three cases of dispa, in this lab's namespace.
+    /// The cases of dispa, in this lab's namespace.
     pub(super) fn dispa(lab: &Lab) -> Result<Self> {
         for address in [INTERCEPTED, OTHER, address(30)] {
             lab.address(address.ip())?;
         }
-        let cgroup = Cgroup::new()?;
-        let doors = Doors { port4: DOOR.port(), door6: None };
-        // As a daemon with its defaults loads it.
-        let options =
-            Options { doors, events: false, clients: false, dns: true, caught_ports: Vec::new() };
-        let mut interceptor = Interceptor::load(&options)?;
-        interceptor.redirect(INTERCEPTED, SLOT)?;
-        interceptor.attach(cgroup.path())?;
-        let beating = Beating::start(interceptor.heartbeat());
+        let attached = Attached::to_new_cgroup(DOOR, false)?;
+        let noting = Attached::to_new_cgroup(NOTING_DOOR, true)?;
         let me = env::current_exe()?;
         let probes = vec![
             (Case::Direct, start(Command::new(&me), Case::Direct)?),
-            (Case::Missed, start(cgroup.command(&me), Case::Missed)?),
-            (Case::Redirected, start(cgroup.command(&me), Case::Redirected)?),
+            (Case::Missed, start(attached.cgroup.command(&me), Case::Missed)?),
+            (Case::Redirected, start(attached.cgroup.command(&me), Case::Redirected)?),
+            (Case::Attributed, start(noting.cgroup.command(&me), Case::Attributed)?),
         ];
-        Ok(Self { probes, interceptor, _beating: beating, _cgroup: cgroup })
+        Ok(Self { probes, attached, noting })
+    }
+
+    /// The programs that the connections of `case` go through.
+    pub(super) fn interceptor(&self, case: Case) -> &Interceptor {
+        match case {
+            Case::Attributed => &self.noting.interceptor,
+            _ => &self.attached.interceptor,
+        }
     }
 
     /// The case of iptables, in another lab's namespace.
