@@ -16,7 +16,7 @@ use crate::{
         AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, Selection,
         attached_programs, kernel_release, missing_capabilities, require,
     },
-    net::{explicit_door, transparent_door},
+    net::{SocketDiag, explicit_door, transparent_door},
     types::HostName,
 };
 
@@ -44,6 +44,7 @@ pub(super) fn run(config: &Path) -> u8 {
     findings.extend(cgroup(config.as_ref()));
     findings.push(load());
     findings.push(target_counts());
+    findings.push(attribution());
     findings.push(door("door, IPv4", Ipv4Addr::LOCALHOST.into()));
     findings.push(door("door, IPv6", Ipv6Addr::LOCALHOST.into()));
     findings.extend(config.as_ref().map(explicit));
@@ -195,6 +196,16 @@ fn target_counts() -> Finding {
             Finding::good(check, format!("a daemon started from here has {}", own.display()))
         }
         Err(error) => Finding::note(check, format!("not by the kernel: {error}")),
+    }
+}
+
+/// Whether it can be told which program made a connection.
+fn attribution() -> Finding {
+    match SocketDiag::open() {
+        Ok(_) => Finding::good("attribution", "the kernel tells whose a connection is"),
+        Err(error) => {
+            Finding::note("attribution", format!("no program that connects is known: {error}"))
+        }
     }
 }
 

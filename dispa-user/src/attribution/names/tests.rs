@@ -6,7 +6,6 @@ use std::{
     process::{self, Child, Command},
     sync::Arc,
     thread,
-    time::Duration,
 };
 
 use dispa_common::ClientProcess;
@@ -114,29 +113,4 @@ fn a_process_under_another_user_is_another_client() {
     let other = ClientProcess { user: 1001, ..root };
     assert_eq!(names.of(&other, &cgroups).uid, Some(1001));
     end(child);
-}
-
-#[test]
-#[ignore = "prints what reading costs"]
-fn what_it_costs() {
-    let (names, cgroups) = (Names::default(), Cgroups::open());
-    let children: Vec<_> = (0..200).map(|_| sleeper()).collect();
-    thread::sleep(Duration::from_millis(100));
-    let notes: Vec<_> = children.iter().map(|child| note(child.id())).collect();
-    let turn = |what: &str, add_ns: u64| {
-        let mut times: Vec<_> = notes
-            .iter()
-            .map(|it| {
-                let begun = std::time::Instant::now();
-                names.of(&ClientProcess { at_ns: it.at_ns + add_ns, ..*it }, &cgroups);
-                begun.elapsed()
-            })
-            .collect();
-        times.sort_unstable();
-        println!("{what}: median {:?}, longest {:?}", times[100], times[199]);
-    };
-    turn("first", 0);
-    turn("known", 0);
-    turn("looked at again", 2 * GOOD_NS);
-    children.into_iter().for_each(end);
 }

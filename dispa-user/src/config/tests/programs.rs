@@ -93,7 +93,10 @@ fn what_is_written_is_what_is_meant() {
 
 #[test]
 fn a_list_is_no_longer_than_the_kernels_table() {
-    let uids = |count: u32| format!("[intercept.exclude]\nuids = {:?}", Vec::from_iter(0..count));
+    let uids = |count: u32| {
+        let uids: Vec<_> = (0..count).collect();
+        format!("[intercept.exclude]\nuids = {uids:?}")
+    };
     assert!(parse(&uids(256)).is_ok());
     let report = parse(&uids(257)).expect_err("too long").to_string();
     assert!(report.contains("`intercept.exclude.uids`: 257 entries; there may be 256"), "{report}");
