@@ -71,7 +71,7 @@ impl Attribution {
     /// is told to it in `selected`.
     #[must_use]
     pub fn new(clients: Clients, selected: SelectedCgroups, intercept: &Intercept) -> Self {
-        let named = intercept.names_processes().then(|| (Names::default(), Cgroups::open()));
+        let named = intercept.names_processes().then(|| (Names::new(), Cgroups::open()));
         let judge = intercept.judges_processes().then(|| Judge::new(intercept, selected));
         if let (Some((_, cgroups)), Some(judge)) = (&named, &judge) {
             judge.judge_those_there(cgroups);

@@ -7,7 +7,7 @@ use dispa_common::ClientProcess;
 use super::{
     cgroups::{Cgroup, Cgroups},
     recent::Recent,
-    status::{Status, executable},
+    status::{Status, executable, has_kernels_numbers},
 };
 use crate::exchange::Process;
 
@@ -16,8 +16,12 @@ use crate::exchange::Process;
 const GOOD_NS: u64 = 20_000_000;
 
 /// What is known of the processes that made connections of late.
-#[derive(Debug, Default)]
-pub(super) struct Names(Mutex<Recent<Known>>);
+#[derive(Debug)]
+pub(super) struct Names {
+    /// Whether `/proc` means the same processes as the kernel.
+    are_there: bool,
+    recent: Mutex<Recent<Known>>,
+}
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -41,6 +45,15 @@ impl Known {
 }
 
 impl Names {
+    /// Nobody is known yet.
+    pub(super) fn new() -> Self {
+        let are_there = has_kernels_numbers();
+        if !are_there {
+            tracing::warn!("processes have no names: dispa lives in a pid namespace of its own");
+        }
+        Self { are_there, recent: Mutex::default() }
+    }
+
     /// The process that made this note. Of one that is gone there are no names, unless it was known.
     pub(super) fn of(&self, note: &ClientProcess, cgroups: &Cgroups) -> Arc<Process> {
         let key = u64::from(note.process);
@@ -48,7 +61,7 @@ impl Names {
         if let Some(known) = known.as_ref().filter(|known| known.is_good_for(note)) {
             return Arc::clone(&known.process);
         }
-        let status = Status::read(note.process).ok();
+        let status = self.are_there.then(|| Status::read(note.process).ok()).flatten();
         // A process that began later than that has the number now, but did not connect.
         let Some(status) = status.filter(|status| status.started_ns <= note.at_ns) else {
             let cgroup = cgroups.of(note.cgroup, note.process);
@@ -71,7 +84,7 @@ impl Names {
     }
 
     fn table(&self) -> MutexGuard<'_, Recent<Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -11,13 +11,19 @@ use dispa_common::selection::{
     verdict::{EXCLUDED, INCLUDED, NOT_INCLUDED},
 };
 
-use super::cgroups::{Cgroups, units};
+use super::{
+    cgroups::{Cgroups, units},
+    status::executable,
+};
 use crate::{
     config::{Intercept, Programs},
     exchange::Process,
     kernel::{self, SelectedCgroups},
     life::Rarely,
 };
+
+/// Always there, and root's.
+const FIRST_PROCESS: u32 = 1;
 
 /// How often the same trouble is worth a line.
 const WARN_EVERY: Duration = Duration::from_mins(1);
@@ -34,6 +40,10 @@ pub(super) struct Judge {
 impl Judge {
     pub(super) fn new(intercept: &Intercept, selected: SelectedCgroups) -> Self {
         let (include, exclude) = (intercept.include.clone(), intercept.exclude.clone());
+        let by_executable = !include.executables.is_empty() || !exclude.executables.is_empty();
+        if by_executable && let Err(error) = executable(FIRST_PROCESS) {
+            tracing::warn!(%error, "executables are not known: connections may be relayed for that");
+        }
         Self { include, exclude, selected, warn: Rarely::new(WARN_EVERY) }
     }
 

@@ -3,11 +3,14 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     sync::{Arc, LazyLock},
 };
 
 use nix::unistd::{SysconfVar, sysconf};
+
+/// Inode number of the first pid namespace (`PROC_PID_INIT_INO`, `include/linux/proc_ns.h`).
+const FIRST_NAMESPACE: u64 = 0xefff_fffc;
 
 /// Longer than `/proc/PID/stat` is to the field that counts: a name of 64 bytes at most (a kernel
 /// thread's), and 20 numbers of 20 digits at most.
@@ -51,6 +54,11 @@ impl Status {
         let ticks: u64 = str::from_utf8(field).ok()?.parse().ok()?;
         Some(Self { name, started_ns: ticks.saturating_mul(*TICK_NS) })
     }
+}
+
+/// Whether `/proc` calls processes by the numbers that the kernel notes: those of the first pid namespace.
+pub(super) fn has_kernels_numbers() -> bool {
+    fs::metadata("/proc/self/ns/pid").is_ok_and(|it| it.ino() == FIRST_NAMESPACE)
 }
 
 /// The file that the process with this id runs; whoever may not trace it may not know.

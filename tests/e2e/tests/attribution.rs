@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::PathBuf,
     process::Command,
     time::Duration,
@@ -159,6 +160,29 @@ fn a_cgroup_tells_unit_and_container() -> Result<()> {
             .collect();
         let scope = format!("docker-{CONTAINER}.scope");
         assert_eq!(told, [("curl", "shop.service", ""), ("curl", &scope, CONTAINER)]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_daemon_without_root_tells_what_everybody_may_know() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let (service, _) = child(&site, "shop.service")?;
+        let caps = "--inh-caps=+bpf,+net_admin --ambient-caps=+bpf,+net_admin";
+        let user = "--reuid=65534 --regid=65534 --clear-groups";
+        let binary = Dispa::binary()?;
+        let script = format!("#!/bin/sh\nexec setpriv {user} {caps} {} \"$@\"\n", binary.display());
+        let script = lab.file("dispa-without-root", &script)?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        let config = Site::config_of_one();
+        let dispa = Dispa::start_binary(&script, lab, &site.cgroup, &config)?;
+        assert_eq!(answer_in(&service)?, "one");
+        let stopped = dispa.stop()?;
+        let told: Vec<_> = exchanges(&stopped)
+            .map(|it| (it.text("program"), it.count("user"), it.text("unit")))
+            .collect();
+        assert_eq!(told, [("curl", Some(0), "shop.service")]);
         Ok(())
     })
 }
