@@ -90,7 +90,7 @@ impl Attribution {
     ) -> Attributed {
         let cookie = diag.map(|diag| diag.cookie(client, here)).transpose();
         let cookie = cookie.inspect_err(|error| tracing::debug!(%error, "whose socket?"));
-        let note = cookie.ok().flatten().flatten().and_then(|cookie| self.clients.of(cookie));
+        let note = cookie.ok().flatten().flatten().and_then(|cookie| self.clients.take(cookie));
         let Some(note) = note else {
             self.unknown.fetch_add(1, Ordering::Relaxed);
             return Attributed { process: None, left_alone: self.judge.is_some() };
@@ -108,6 +108,11 @@ impl Attribution {
             judge.judge(note.cgroup, path);
         }
         Attributed { process: Some(process), left_alone }
+    }
+
+    /// Forgets connections that never arrived.
+    pub fn tidy(&self) {
+        self.clients.forget_old();
     }
 
     /// How many it was asked for so far.

@@ -338,6 +338,9 @@ impl Interception {
         }
         self.free_slots(now);
         self.offer_slots();
+        if let Some(attribution) = &self.attribution {
+            attribution.tidy();
+        }
     }
 
     /// Cleared first: a free slot may be on offer, and in use, at once.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process,
     time::{Duration, Instant},
@@ -13,18 +13,22 @@ use anyhow::{Context as _, Result, ensure};
 use dispa_lab::Cgroup;
 use dispa_user::{
     attribution::Attribution,
-    config::{Config, Intercept, Overrides},
+    config::{Config, Overrides},
     net::SocketDiag,
 };
 use socket2::SockRef;
 
-use super::rig::{Attached, INTERCEPTED};
+use super::rig::{Attached, INTERCEPTED, door};
 use crate::statistics::quantile;
 
 /// Where the connections of this measurement arrive.
-const DOOR: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15003);
+const OFF_DOOR: SocketAddr = door(15002);
+const ON_DOOR: SocketAddr = door(15003);
 
-/// One thing that is found out.
+/// Turns of each kind, which alternate.
+const TURNS: usize = 10;
+
+/// One thing that takes time.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) what: &'static str,
@@ -32,44 +36,99 @@ pub(super) struct Question {
     pub(super) p99_ns: f64,
 }
 
-/// Makes `samples` connections for each question. This process is the program that connects.
+/// What one way of asking took, a connection each: `connect()`, and the answer at accept, in ns.
+#[derive(Debug, Default)]
+struct Times {
+    connect: Vec<f64>,
+    accept: Vec<f64>,
+}
+
+/// Makes `samples` connections in each turn. This process is the program that connects.
 pub(super) fn measure(samples: usize) -> Result<Vec<Question>> {
-    let attached = Attached::to_new_cgroup(DOOR, true)?;
-    let _inside = Inside::enter(attached.cgroup.path())?;
-    let listener = TcpListener::bind(DOOR)?;
     let diag = SocketDiag::open()?;
-    let interceptor = &attached.interceptor;
-    let clients = interceptor.clients().context("they are noted")?;
-    let named = |attribution: bool| -> Result<Attribution> {
-        let text = format!("[intercept]\nattribution = {attribution}");
-        let intercept: Intercept = Config::parse(&text, "bench", &Overrides::default())?.intercept;
-        Ok(Attribution::new(clients.clone(), interceptor.selected_cgroups(), &intercept))
-    };
-    let numbers = named(false)?;
-    let known = named(true)?;
-    let ask = |attribution: &Attribution| -> Result<f64> {
-        let client = TcpStream::connect(INTERCEPTED)?;
-        let (server, from) = listener.accept()?;
-        let here = server.local_addr()?;
+    let (off, on) = (Side::new(OFF_DOOR, false)?, Side::new(ON_DOOR, true)?);
+    let (numbers, known) = (on.attribution(false)?, on.attribution(true)?);
+    let [mut without, mut numbered, mut named, mut first] = [(); 4].map(|()| Times::default());
+    for _ in 0..TURNS {
+        off.turn(samples, &mut without, |_, _| Ok(()))?;
+        on.turn(samples, &mut numbered, |from, here| ask(&numbers, &diag, from, here))?;
+        on.turn(samples, &mut named, |from, here| ask(&known, &diag, from, here))?;
+    }
+    let mut met = Vec::new();
+    on.turn(samples, &mut first, |from, here| {
+        let fresh = on.attribution(true)?;
         let begun = Instant::now();
-        let answer = attribution.of(Some(&diag), from, here);
-        let taken = begun.elapsed();
-        ensure!(answer.process.is_some_and(|it| it.pid == process::id()), "it was this one");
-        SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
-        Ok(taken.as_secs_f64() * 1e9)
-    };
-    let numbers = times(samples, || ask(&numbers))?;
-    let known = times(samples, || ask(&known))?;
-    let first = times(samples, || ask(&named(true)?))?;
+        ask(&fresh, &diag, from, here)?;
+        met.push(nanoseconds(begun));
+        Ok(())
+    })?;
     Ok(vec![
-        question("the process", numbers),
-        question("and its names, of a process that is known", known),
-        question("and its names, of one that is met for the first time", first),
+        question("connect(), off", without.connect),
+        question("connect(), on", named.connect),
+        question("at accept, off", without.accept),
+        question("at accept: the process alone, for pools that go by it", numbered.accept),
+        question("at accept, on", named.accept),
+        question("at accept, on, of a process that was never met", met),
     ])
 }
 
-fn times(samples: usize, mut ask: impl FnMut() -> Result<f64>) -> Result<Vec<f64>> {
-    (0..samples).map(|_| ask()).collect()
+fn ask(
+    attribution: &Attribution,
+    diag: &SocketDiag,
+    from: SocketAddr,
+    here: SocketAddr,
+) -> Result<()> {
+    let answer = attribution.of(Some(diag), from, here);
+    ensure!(answer.process.is_some_and(|it| it.pid == process::id()), "it was this process");
+    Ok(())
+}
+
+/// Programs that note who connects, or do not, and where they redirect to.
+struct Side {
+    attached: Attached,
+    listener: TcpListener,
+}
+
+impl Side {
+    fn new(door: SocketAddr, clients: bool) -> Result<Self> {
+        let attached = Attached::to_new_cgroup(door, clients)?;
+        Ok(Self { attached, listener: TcpListener::bind(door)? })
+    }
+
+    /// As a daemon has it that nothing was asked of yet.
+    fn attribution(&self, is_on: bool) -> Result<Attribution> {
+        let text = format!("[intercept]\nattribution = {is_on}");
+        let intercept = Config::parse(&text, "bench", &Overrides::default())?.intercept;
+        let interceptor = &self.attached.interceptor;
+        let clients = interceptor.clients().context("nothing is noted")?;
+        Ok(Attribution::new(clients, interceptor.selected_cgroups(), &intercept))
+    }
+
+    fn turn(
+        &self,
+        samples: usize,
+        times: &mut Times,
+        mut at_accept: impl FnMut(SocketAddr, SocketAddr) -> Result<()>,
+    ) -> Result<()> {
+        let _inside = Inside::enter(self.attached.cgroup.path())?;
+        for _ in 0..samples {
+            let begun = Instant::now();
+            let client = TcpStream::connect(INTERCEPTED)?;
+            times.connect.push(nanoseconds(begun));
+            let (server, from) = self.listener.accept()?;
+            let here = server.local_addr()?;
+            let begun = Instant::now();
+            at_accept(from, here)?;
+            times.accept.push(nanoseconds(begun));
+            // No TIME_WAIT: the ports never run out.
+            SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+}
+
+fn nanoseconds(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1e9
 }
 
 fn question(what: &'static str, mut times: Vec<f64>) -> Question {

@@ -24,12 +24,12 @@ const TURNS: usize = 3;
 pub(super) fn measure(rig: &mut Rig, samples: usize) -> Result<Vec<KernelTime>> {
     let _on = enable_stats(Stats::RunTime).context("the kernel keeps no BPF statistics")?;
     let mut times = Vec::new();
-    for case in [Case::Missed, Case::Redirected, Case::Attributed] {
-        let before = read(rig, case)?;
+    for case in [Case::Missed, Case::Redirected] {
+        let before = read(rig)?;
         for _ in 0..TURNS {
             rig.measure(case, samples)?;
         }
-        for (was, is) in before.into_iter().zip(read(rig, case)?) {
+        for (was, is) in before.into_iter().zip(read(rig)?) {
             let runs = is.runs - was.runs;
             if runs > 0 {
                 #[expect(clippy::cast_precision_loss, reason = "some thousand runs of some ns")]
@@ -47,8 +47,8 @@ struct Account {
     runs: u64,
 }
 
-fn read(rig: &Rig, case: Case) -> Result<Vec<Account>> {
-    rig.interceptor(case)
+fn read(rig: &Rig) -> Result<Vec<Account>> {
+    rig.interceptor()
         .program_descriptors()
         .into_iter()
         .map(|(program, descriptor)| {

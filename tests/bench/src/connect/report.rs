@@ -48,7 +48,7 @@ impl Report {
     }
 
     fn print_questions(&self) {
-        println!("\n| at accept, what the daemon finds out | p50, µs | p99, µs |");
+        println!("\n| attribution | p50, µs | p99, µs |");
         println!("|---|---|---|");
         for Question { what, p50_ns, p99_ns } in &self.questions {
             println!("| {what} | {:.2} | {:.2} |", p50_ns / 1e3, p99_ns / 1e3);
@@ -88,7 +88,6 @@ fn name(case: Case) -> &'static str {
         Case::Direct => "direct",
         Case::Missed => "attached, not intercepted",
         Case::Redirected => "redirected by dispa",
-        Case::Attributed => "redirected by dispa, attribution on",
         Case::Iptables => "iptables REDIRECT",
     }
 }

@@ -22,9 +22,8 @@ use super::probe::Ends;
 pub(super) const INTERCEPTED: SocketAddr = address(10);
 const OTHER: SocketAddr = address(20);
 
-/// Where redirected connections arrive, by dispa's slots or by iptables, and those whose program is noted.
+/// Where redirected connections arrive, by dispa's slots or by iptables.
 const DOOR: SocketAddr = door(15001);
-const NOTING_DOOR: SocketAddr = door(15002);
 
 /// The slot that the intercepted destination gets.
 const SLOT: u32 = 1;
@@ -36,7 +35,7 @@ const fn address(last: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, last)), 80)
 }
 
-const fn door(port: u16) -> SocketAddr {
+pub(super) const fn door(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
@@ -49,21 +48,18 @@ pub(super) enum Case {
     Missed,
     /// The programs are attached; the destination is intercepted.
     Redirected,
-    /// So it is, and the program that connects is noted: `intercept.attribution`.
-    Attributed,
     /// Redirected by `iptables -j REDIRECT`.
     Iptables,
 }
 
 impl Case {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Direct, Self::Missed, Self::Redirected, Self::Attributed, Self::Iptables];
+    pub(super) const ALL: [Self; 4] =
+        [Self::Direct, Self::Missed, Self::Redirected, Self::Iptables];
 
     fn ends(self) -> Ends {
         match self {
             Self::Direct => Ends { target: address(30), listen: address(30) },
             Self::Missed => Ends { target: OTHER, listen: OTHER },
-            Self::Attributed => Ends { target: INTERCEPTED, listen: NOTING_DOOR },
             Self::Redirected | Self::Iptables => Ends { target: INTERCEPTED, listen: DOOR },
         }
     }
@@ -112,8 +108,6 @@ pub(super) struct Rig {
     probes: Vec<(Case, Process)>,
     /// Held for its links; the probes' connections go through its programs.
     attached: Attached,
-    /// The same for those whose program is noted.
-    noting: Attached,
 }
 
 impl Rig {
@@ -123,23 +117,18 @@ impl Rig {
             lab.address(address.ip())?;
         }
         let attached = Attached::to_new_cgroup(DOOR, false)?;
-        let noting = Attached::to_new_cgroup(NOTING_DOOR, true)?;
         let me = env::current_exe()?;
         let probes = vec![
             (Case::Direct, start(Command::new(&me), Case::Direct)?),
             (Case::Missed, start(attached.cgroup.command(&me), Case::Missed)?),
             (Case::Redirected, start(attached.cgroup.command(&me), Case::Redirected)?),
-            (Case::Attributed, start(noting.cgroup.command(&me), Case::Attributed)?),
         ];
-        Ok(Self { probes, attached, noting })
+        Ok(Self { probes, attached })
     }
 
-    /// The programs that the connections of `case` go through.
-    pub(super) fn interceptor(&self, case: Case) -> &Interceptor {
-        match case {
-            Case::Attributed => &self.noting.interceptor,
-            _ => &self.attached.interceptor,
-        }
+    /// The programs that the connections go through.
+    pub(super) fn interceptor(&self) -> &Interceptor {
+        &self.attached.interceptor
     }
 
     /// The case of iptables, in another lab's namespace.
