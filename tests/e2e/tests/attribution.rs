@@ -105,7 +105,9 @@ fn ten_thousand_connections_of_short_lived_processes_are_theirs() -> Result<()> 
             }
         }
         println!("{known} known, {unknown} unknown; {counts}; {:?}", stopped.summary);
-        let all = PROCESSES * CONNECTIONS;
+        // On a machine busy with other tests some may go direct, for want of a heartbeat.
+        let direct = stopped.summary.count("stale_heartbeat").context("counted")?;
+        let all = PROCESSES * CONNECTIONS - usize::try_from(direct)?;
         ensure!(known + unknown == all && unknown * 1000 <= all, "{known} and {unknown} of {all}");
         for (field, json, count) in [
             ("attributed", "attributed", known),
