@@ -1,12 +1,16 @@
 //! Who a redirected connection belongs to.
 
-/// Connections whose program is remembered at once; the least recently made is forgotten first.
+/// Connections whose program is remembered at once, from `connect()` to the daemon's accept. Of those that
+/// find no room nobody is known.
 pub const CLIENT_COUNT: u32 = 16_384;
 
 /// The program that made a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientProcess {
+    /// When it connected: nanoseconds since the boot, suspension included (`CLOCK_BOOTTIME`), as the
+    /// start of a process is told.
+    pub at_ns: u64,
     /// Cgroup v2 id of the task.
     pub cgroup: u64,
     /// Process id, in the initial pid namespace.

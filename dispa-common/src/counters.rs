@@ -27,10 +27,12 @@ pub enum Counter {
     Dns4 = 9,
     /// DNS over UDP sent to an IPv6 slot.
     Dns6 = 10,
+    /// Passed: its user or cgroup is not among those that are intercepted.
+    Excluded = 11,
 }
 
 /// Entries of the counter array.
-pub const COUNTER_COUNT: u32 = 11;
+pub const COUNTER_COUNT: u32 = 12;
 
 impl Counter {
     /// All of them, in index order.
@@ -46,6 +48,7 @@ impl Counter {
         Self::EventLost,
         Self::Dns4,
         Self::Dns6,
+        Self::Excluded,
     ];
 
     /// The name used in logs and metrics.
@@ -63,6 +66,7 @@ impl Counter {
             Self::EventLost => "event_lost",
             Self::Dns4 => "dns_v4",
             Self::Dns6 => "dns_v6",
+            Self::Excluded => "excluded",
         }
     }
 }

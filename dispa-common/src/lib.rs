@@ -11,6 +11,7 @@ mod client;
 mod counters;
 mod destination;
 mod event;
+pub mod selection;
 mod slot;
 
 pub use backend::{BACKEND_COUNT, BackendCounts};
@@ -40,8 +41,12 @@ pub mod maps {
     pub const FREE_SLOTS: &str = "FREE_SLOTS";
     /// Array of `u64`, one bit for each port that is redirected whatever the address.
     pub const CAUGHT_PORTS: &str = "CAUGHT_PORTS";
-    /// LRU hash by the cookie of a redirected connection's socket: [`crate::ClientProcess`].
+    /// Hash by the cookie of a redirected connection's socket: [`crate::ClientProcess`].
     pub const CLIENTS: &str = "CLIENTS";
+    /// Hash by user id: [`crate::selection::verdict`] flags.
+    pub const SELECTED_USERS: &str = "SELECTED_USERS";
+    /// LRU hash by cgroup v2 id: [`crate::selection::verdict`] flags.
+    pub const SELECTED_CGROUPS: &str = "SELECTED_CGROUPS";
     /// Per-CPU hash by backend number: [`crate::BackendCounts`]. Entries are made by the daemon alone.
     pub const BACKENDS: &str = "BACKENDS";
 }
@@ -84,6 +89,8 @@ pub mod globals {
     pub const CATCH_ALL: &str = "CATCH_ALL";
     /// `u8`: 1 remembers in [`crate::maps::CLIENTS`] who connects, 0 removes that code.
     pub const CLIENTS_ON: &str = "CLIENTS_ON";
+    /// `u8`: [`crate::selection`] flags, 0 removes that code.
+    pub const SELECTION: &str = "SELECTION";
     /// `u8`: 1 writes an [`crate::Event`] for each outcome, 0 removes that code.
     pub const EVENTS_ON: &str = "EVENTS_ON";
 }
@@ -174,7 +181,7 @@ mod tests {
     fn shared_structs_have_the_layout_the_kernel_side_asserts() {
         assert_eq!((size_of::<Control>(), align_of::<Control>()), (16, 8));
         assert_eq!((size_of::<OwnSocket>(), align_of::<OwnSocket>()), (8, 4));
-        assert_eq!((size_of::<ClientProcess>(), align_of::<ClientProcess>()), (16, 8));
+        assert_eq!((size_of::<ClientProcess>(), align_of::<ClientProcess>()), (24, 8));
         assert_eq!((size_of::<Destination4>(), align_of::<Destination4>()), (8, 4));
         assert_eq!((size_of::<Destination6>(), align_of::<Destination6>()), (20, 4));
         assert_eq!((size_of::<Origin>(), align_of::<Origin>()), (20, 4));

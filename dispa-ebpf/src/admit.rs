@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use dispa_common::{Counter, Event, HEARTBEAT_LIMIT_NS, Origin, OwnSocket, PROXY_PRIORITY};
 
-use crate::{context, maps};
+use crate::{context, maps, selection::is_selected};
 
 const SOL_SOCKET: i32 = 1;
 const SO_PRIORITY: i32 = 12;
@@ -28,6 +28,9 @@ pub fn admit(ctx: &SockAddrContext) -> Result<(), Counter> {
     }
     if is_own(ctx) || context::priority(ctx) == PROXY_PRIORITY {
         return Err(Counter::OwnSocket);
+    }
+    if !is_selected(ctx) {
+        return Err(Counter::Excluded);
     }
     // SAFETY: a helper without arguments.
     let now_ns = unsafe { bpf_ktime_get_ns() };

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{bpf_get_current_cgroup_id, bpf_get_socket_cookie},
+    helpers::{bpf_get_current_cgroup_id, bpf_get_socket_cookie, bpf_ktime_get_boot_ns},
     programs::SockAddrContext,
 };
 use dispa_common::ClientProcess;
@@ -17,7 +17,9 @@ pub fn remember(ctx: &SockAddrContext) {
         return;
     }
     let client = ClientProcess {
-        // SAFETY: a helper without arguments.
+        // SAFETY: helpers without arguments.
+        at_ns: unsafe { bpf_ktime_get_boot_ns() },
+        // SAFETY: as above.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
         process: ctx.tgid(),
         user: ctx.uid(),

@@ -18,6 +18,7 @@ mod datagram;
 mod maps;
 mod peer;
 mod redirect;
+mod selection;
 mod slot;
 
 /// What every program returns: go on, with whatever address now stands in the context.

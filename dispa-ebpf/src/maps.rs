@@ -11,12 +11,12 @@ use aya_ebpf::{
 use dispa_common::{
     BACKEND_COUNT, BackendCounts, CLIENT_COUNT, COUNTER_COUNT, ClientProcess, Control, Counter,
     DESTINATION_COUNT, Destination4, Destination6, EVENT_RING_BYTES, Event, FREE_SLOT_COUNT,
-    Origin, OwnSocket, PORT_WORDS, SLOT_COUNT, SlotPrefix6,
+    Origin, OwnSocket, PORT_WORDS, SLOT_COUNT, SlotPrefix6, selection,
 };
 
 const _: () = assert!(size_of::<Control>() == 16 && align_of::<Control>() == 8);
 const _: () = assert!(size_of::<OwnSocket>() == 8);
-const _: () = assert!(size_of::<ClientProcess>() == 16);
+const _: () = assert!(size_of::<ClientProcess>() == 24);
 const _: () = assert!(size_of::<Destination4>() == 8);
 const _: () = assert!(size_of::<Destination6>() == 20);
 const _: () = assert!(size_of::<Origin>() == 20);
@@ -53,7 +53,15 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(FREE_SLOT_COUNT, 0);
 static CAUGHT_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 #[map]
-pub static CLIENTS: LruHashMap<u64, ClientProcess> = LruHashMap::with_max_entries(CLIENT_COUNT, 0);
+pub static CLIENTS: HashMap<u64, ClientProcess> = HashMap::with_max_entries(CLIENT_COUNT, 0);
+
+#[map]
+pub static SELECTED_USERS: HashMap<u32, u8> =
+    HashMap::with_max_entries(selection::USER_COUNT, BPF_F_NO_PREALLOC);
+
+#[map]
+pub static SELECTED_CGROUPS: LruHashMap<u64, u8> =
+    LruHashMap::with_max_entries(selection::CGROUP_COUNT, 0);
 
 #[map]
 static BACKENDS: PerCpuHashMap<u32, BackendCounts> =
@@ -75,6 +83,8 @@ static CATCH_ALL: u8 = 0;
 static EVENTS_ON: u8 = 0;
 #[unsafe(no_mangle)]
 static CLIENTS_ON: u8 = 0;
+#[unsafe(no_mangle)]
+static SELECTION: u8 = 0;
 
 /// Reads a global as the daemon set it, not as it stands in this source.
 macro_rules! global {
@@ -112,6 +122,12 @@ pub fn events_on() -> bool {
 #[inline(always)]
 pub fn clients_on() -> bool {
     global!(CLIENTS_ON) != 0
+}
+
+/// Flags of `dispa_common::selection`.
+#[inline(always)]
+pub fn selection() -> u8 {
+    global!(SELECTION)
 }
 
 #[inline(always)]

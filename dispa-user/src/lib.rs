@@ -25,6 +25,7 @@ pub mod kernel;
 pub mod upstream;
 
 // Floor 5.
+pub mod attribution;
 pub mod state;
 
 // Floor 6.

@@ -34,6 +34,7 @@ pub fn explain(subject: &Subject, setup: &Setup, facts: Option<&Facts>) -> Expla
         addresses: facts.map(|facts| facts.addresses.clone()).unwrap_or_default(),
         pool: concerns_pool.then(|| setup.pool(rule)).flatten(),
         cgroup: setup.cgroup(),
+        by_program: setup.goes_by_program(),
         cases,
     }
 }

@@ -24,6 +24,9 @@ pub struct Explanation {
     pub pool: Option<Pool>,
     /// The cgroup directory whose programs alone are intercepted; `None`: every program.
     pub cgroup: Option<String>,
+    /// Whether lists say whose connections are left alone.
+    #[serde(default)]
+    pub by_program: bool,
     /// What happens, by protocol and port.
     pub cases: Vec<Case>,
 }

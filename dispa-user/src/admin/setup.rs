@@ -90,6 +90,11 @@ impl Setup {
             CgroupChoice::Path(path) => Some(path.display().to_string()),
         }
     }
+
+    /// Whether some programs' connections are left alone.
+    pub(super) fn goes_by_program(&self) -> bool {
+        !self.intercept.include.is_empty() || !self.intercept.exclude.is_empty()
+    }
 }
 
 /// Where a target is, as people write it.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::url_of;
 use crate::{
+    attribution::{Attribution, Counts},
     state::{Interception, Last, State},
     upstream::{Backend, BackendPool, Standing},
 };
@@ -25,10 +26,24 @@ pub struct Status {
     pub last_reload: Option<ReloadStatus>,
     /// Requests that were not sent a second time, for there had been too many of them.
     pub retries_refused: u64,
+    /// How many of the connections' programs are known; `None` where nobody wants to know.
+    #[serde(default)]
+    pub attribution: Option<AttributionCounts>,
     /// Why the kernel does not count for the targets; `None` where it does.
     pub not_counted: Option<String>,
     /// The pool of the list of targets first.
     pub pools: Vec<PoolStatus>,
+}
+
+/// Connections at the transparent door, by what is known of the program that made them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributionCounts {
+    /// The process is known.
+    pub attributed: u64,
+    /// Of those: it was gone before its name was read.
+    pub unnamed: u64,
+    /// The process is not known.
+    pub unknown: u64,
 }
 
 /// How a reload went.
@@ -129,9 +144,17 @@ impl Status {
             generation: state.generation,
             last_reload: ReloadStatus::of(last),
             retries_refused: state.retries_refused(),
+            attribution: interception.and_then(|it| it.attribution()).map(AttributionCounts::of),
             not_counted,
             pools: state.backends.pools().iter().map(|pool| PoolStatus::of(pool, state)).collect(),
         }
+    }
+}
+
+impl AttributionCounts {
+    fn of(attribution: &Attribution) -> Self {
+        let Counts { attributed, unnamed, unknown } = attribution.counts();
+        Self { attributed, unnamed, unknown }
     }
 }
 
@@ -227,6 +250,10 @@ impl fmt::Display for Status {
         if self.retries_refused > 0 {
             writeln!(f, "not repeated, for too many were: {} requests", self.retries_refused)?;
         }
+        if let Some(AttributionCounts { attributed, unknown: unknown @ 1.., .. }) = self.attribution
+        {
+            writeln!(f, "programs that connected: {attributed} times known, {unknown} times not")?;
+        }
         for pool in self.pools.iter().filter(|pool| !pool.targets.is_empty()) {
             writeln!(f, "\npool {} ({})", pool.name, pool.balancing)?;
             table(f, pool.targets.iter().map(TargetStatus::row))?;
@@ -298,7 +325,9 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};
+    use super::{
+        AttributionCounts, Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus,
+    };
     use crate::{
         config::{Config, Overrides},
         state::{Last, State},
@@ -353,6 +382,7 @@ mod tests {
             generation: 1,
             last_reload: None,
             retries_refused: 5,
+            attribution: Some(AttributionCounts { attributed: 12, unnamed: 1, unknown: 2 }),
             not_counted: None,
             pools: vec![empty, pool],
         };
@@ -361,6 +391,7 @@ mod tests {
             "
 dispa 0.1.0, up for 1 d 2 h
 not repeated, for too many were: 5 requests
+programs that connected: 12 times known, 2 times not
 
 pool b (roundrobin)
   target       state            weight  under way  good  errors  failures  latency  out / in           rtt

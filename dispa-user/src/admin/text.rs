@@ -28,6 +28,10 @@ impl fmt::Display for Explanation {
         if let Some(cgroup) = &self.cgroup {
             line(f, "programs", &format!("only those in and below {cgroup}"))?;
         }
+        if self.by_program {
+            let which = "those that intercept.include and intercept.exclude leave";
+            line(f, "programs", which)?;
+        }
         line(f, "known by", self.source.words())?;
         for case in &self.cases {
             line(f, &case.label(), case.verdict.sentence())?;

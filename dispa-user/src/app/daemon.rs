@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     admin,
+    attribution::kernel_selection,
     config::{CgroupChoice, Config, Dns, Scheme, Scope},
     control::{
         HangUp, Learner, ReloadSignals, StopSignals, follow_file, log_events, watch_backends,
@@ -242,8 +243,11 @@ fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, Sta
         Scope::All => intercept.ports.clone(),
     };
     let dns = intercept.dns == Dns::Relay;
-    let clients = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
-    let kernel = Interceptor::load(&Options { doors, events, clients, dns, caught_ports })?;
+    let goes_by_process = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
+    let clients = intercept.names_processes() || goes_by_process;
+    let selection = kernel_selection(intercept);
+    let options = Options { doors, events, clients, selection, dns, caught_ports };
+    let kernel = Interceptor::load(&options)?;
     Ok(Interception::new(kernel, doors, intercept, &config.rules, config.backend_addresses()))
 }
 
@@ -317,6 +321,10 @@ fn report(state: &State) {
             no_slot = report.outcomes.of(Counter::NoSlot),
             dns_v4 = report.outcomes.of(Counter::Dns4),
             dns_v6 = report.outcomes.of(Counter::Dns6),
+            excluded = report.outcomes.of(Counter::Excluded),
+            attributed = report.attributed.attributed,
+            unnamed = report.attributed.unnamed,
+            unattributed = report.attributed.unknown,
             not_learned = report.not_learned,
             tls_passed = state.tls_passed(),
             retries_refused = state.retries_refused(),

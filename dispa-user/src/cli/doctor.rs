@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use dispa_common::selection::{BY_CGROUP, BY_USER, USERS_ONLY};
 use serde::Serialize;
 
 use super::{CliError, write_answer};
@@ -14,10 +15,10 @@ use crate::{
     config::{CgroupChoice, Config, Overrides},
     dns::resolve,
     kernel::{
-        AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, attached_programs,
-        kernel_release, missing_capabilities, require,
+        AttachedProgram, Cgroup2, Doors, Interceptor, OLDEST_KERNEL, Options, Selection,
+        attached_programs, kernel_release, missing_capabilities, require,
     },
-    net::{explicit_door, transparent_door},
+    net::{SocketDiag, explicit_door, transparent_door},
     types::HostName,
 };
 
@@ -49,6 +50,7 @@ pub(super) fn run(config: &Path, json: bool) -> Result<u8, CliError> {
     findings.extend(cgroup(config.as_ref()));
     findings.push(load());
     findings.push(target_counts());
+    findings.push(attribution());
     findings.push(door("door, IPv4", Ipv4Addr::LOCALHOST.into()));
     findings.push(door("door, IPv6", Ipv6Addr::LOCALHOST.into()));
     findings.extend(config.as_ref().map(explicit));
@@ -180,6 +182,7 @@ fn load() -> Finding {
         doors: Doors { port4: 1, door6: None },
         events: false,
         clients: true,
+        selection: Selection { flags: BY_USER | BY_CGROUP | USERS_ONLY, users: Vec::new() },
         dns: true,
         caught_ports: Vec::new(),
     };
@@ -209,6 +212,16 @@ fn target_counts() -> Finding {
             Finding::good(check, format!("a daemon started from here has {}", own.display()))
         }
         Err(error) => Finding::note(check, format!("not by the kernel: {error}")),
+    }
+}
+
+/// Whether it can be told which program made a connection.
+fn attribution() -> Finding {
+    match SocketDiag::open() {
+        Ok(_) => Finding::good("attribution", "the kernel tells whose a connection is"),
+        Err(error) => {
+            Finding::note("attribution", format!("no program that connects is known: {error}"))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::problem::Problem;
+use super::programs::Programs;
 use super::section::Section;
 use super::value::{Located, Reading, Value, boolean, choice, integer, list, located, parsed};
 
@@ -25,6 +26,12 @@ pub struct Intercept {
     pub dns: Dns,
     /// What becomes of those that no backend can answer.
     pub on_no_backend: OnNoBackend,
+    /// Whether it is found out which program makes a connection.
+    pub attribution: bool,
+    /// Whose connections alone are redirected; everybody's if this is empty.
+    pub include: Programs,
+    /// Whose are not.
+    pub exclude: Programs,
 }
 
 /// What becomes of a connection or request at the transparent door that no backend can answer.
@@ -81,7 +88,22 @@ impl Intercept {
                 choice(ON_NO_BACKEND),
                 OnNoBackend::Fail,
             ),
+            attribution: section.key_or("attribution", boolean, true),
+            include: section.table("include", Programs::read),
+            exclude: section.table("exclude", Programs::read),
         }
+    }
+
+    /// Whether processes are to have names.
+    #[must_use]
+    pub const fn names_processes(&self) -> bool {
+        self.attribution || self.judges_processes()
+    }
+
+    /// Whether it depends on more than the user whether a connection is redirected.
+    #[must_use]
+    pub const fn judges_processes(&self) -> bool {
+        self.include.goes_by_process() || self.exclude.goes_by_process()
     }
 }
 

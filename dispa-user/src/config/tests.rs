@@ -4,6 +4,7 @@ mod described;
 mod keys;
 mod meaning;
 mod pools;
+mod programs;
 mod shipped;
 mod values;
 mod warnings;
@@ -65,6 +66,9 @@ fn an_empty_document_has_every_default() {
         scope: Scope::Learned,
         dns: Dns::Relay,
         on_no_backend: OnNoBackend::Fail,
+        attribution: true,
+        include: Programs::default(),
+        exclude: Programs::default(),
     };
     assert_eq!(config.intercept, intercept);
     let logging = Logging { level: Level::Info, format: Format::Text };
@@ -307,6 +311,9 @@ ports = [80]
 scope = 'all'
 dns = 'resolve'
 on_no_backend = 'passthrough'
+attribution = false
+include = { uids = [1] }
+exclude = { units = ['a.service'] }
 [logging]
 level = 'debug'
 format = 'json'
@@ -326,6 +333,9 @@ via = 'other'
             "intercept.ports",
             "intercept.scope",
             "intercept.dns",
+            "intercept.attribution",
+            "intercept.include",
+            "intercept.exclude",
             "logging.level",
             "logging.format",
             "admin.socket"

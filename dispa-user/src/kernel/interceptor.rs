@@ -22,7 +22,7 @@ use dispa_common::{
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 use super::{
-    Clients, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
+    Clients, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets, SelectedCgroups, Selection,
     address::{Key, key_of, origin_address, origin_of, words},
     backends::Backends,
     netns,
@@ -84,6 +84,8 @@ pub struct Options {
     pub events: bool,
     /// Whether it is remembered which program makes a connection.
     pub clients: bool,
+    /// Whose connections are redirected.
+    pub selection: Selection,
     /// Whether questions to resolvers are redirected.
     pub dns: bool,
     /// Ports on which every address is redirected.
@@ -106,6 +108,7 @@ pub struct Interceptor {
     backends: Backends,
     events: Option<Events>,
     clients: Option<Clients>,
+    selected_cgroups: SelectedCgroups,
 }
 
 impl fmt::Debug for Interceptor {
@@ -127,9 +130,11 @@ impl Interceptor {
                 .map_err(|source| KernelError::program("load", name, source))?;
         }
         catch_ports(&mut ebpf, &options.caught_ports)?;
+        options.selection.write_users(&mut ebpf)?;
         let control = take(&mut ebpf, maps::CONTROL, Array::try_from)?;
         let own_sockets = take(&mut ebpf, maps::OWN_SOCKETS, SkStorage::try_from)?;
         let clients = take(&mut ebpf, maps::CLIENTS, HashMap::try_from)?;
+        let selected = take(&mut ebpf, maps::SELECTED_CGROUPS, HashMap::try_from)?;
         let ring = take(&mut ebpf, maps::EVENTS, RingBuf::try_from)?;
         Ok(Self {
             restoring,
@@ -144,6 +149,7 @@ impl Interceptor {
             own_sockets: OwnSockets::new(own_sockets),
             backends: Backends::new(take(&mut ebpf, maps::BACKENDS, PerCpuHashMap::try_from)?),
             clients: options.clients.then(|| Clients::new(clients)),
+            selected_cgroups: SelectedCgroups::new(selected),
             events: options.events.then(|| Events::new(ring)).transpose().map_err(|source| {
                 KernelError::System { action: "watch the kernel's event ring", source }
             })?,
@@ -331,6 +337,12 @@ impl Interceptor {
         self.clients.clone()
     }
 
+    /// The handle by which the programs are told of cgroups.
+    #[must_use]
+    pub fn selected_cgroups(&self) -> SelectedCgroups {
+        self.selected_cgroups.clone()
+    }
+
     /// The debug events, if they were asked for; once.
     pub fn take_events(&mut self) -> Option<Events> {
         self.events.take()
@@ -383,7 +395,10 @@ fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
         .override_global(globals::CATCH_ALL, &catch_all, true)
         .override_global(globals::EVENTS_ON, &events_on, true)
         .override_global(globals::CLIENTS_ON, &clients_on, true)
+        .override_global(globals::SELECTION, &options.selection.flags, true)
         .map_max_entries(maps::CLIENTS, clients)
+        .map_max_entries(maps::SELECTED_USERS, options.selection.user_count())
+        .map_max_entries(maps::SELECTED_CGROUPS, options.selection.cgroup_count())
         .map_max_entries(maps::EVENTS, ring)
         .load(OBJECT)
         .map_err(KernelError::load)

@@ -6,6 +6,7 @@
 mod address;
 mod backends;
 mod cgroup;
+mod cgroup_paths;
 mod clients;
 mod clock;
 mod error;
@@ -16,9 +17,11 @@ mod netns;
 mod object;
 mod programs;
 mod require;
+mod selected;
 mod slots;
 
 pub use cgroup::{Cgroup2, CgroupError};
+pub use cgroup_paths::CgroupPaths;
 pub use clients::Clients;
 pub use clock::monotonic_ns;
 pub use error::KernelError;
@@ -27,4 +30,5 @@ pub use handles::{Heartbeat, OutcomeCounts, OwnSockets};
 pub use interceptor::{Doors, Interceptor, Options};
 pub use programs::{AttachedProgram, attached_programs};
 pub use require::{OLDEST_KERNEL, kernel_release, missing_capabilities, require};
+pub use selected::{SelectedCgroups, Selection};
 pub use slots::{Assigned, SlotLease, SlotTable};

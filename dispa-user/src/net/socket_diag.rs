@@ -3,10 +3,11 @@
 use std::{
     cell::Cell,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
 };
 
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr, protocols::NETLINK_SOCK_DIAG};
+use socket2::SockRef;
 
 /// `SOCK_DIAG_BY_FAMILY` (`include/uapi/linux/sock_diag.h`), of the question and of its answer.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -34,13 +35,20 @@ pub struct SocketDiag {
 }
 
 impl SocketDiag {
-    /// A socket to ask by.
+    /// A socket to ask by. Fails where the kernel does not tell (`tcp_diag` is a module of most): it would
+    /// look for that module at each question, and keep us waiting.
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
         socket.bind_auto()?;
         socket.connect(&NetlinkAddr::new(0, 0))?;
         socket.set_non_blocking(true)?;
-        Ok(Self { socket, number: Cell::new(0) })
+        let diag = Self { socket, number: Cell::new(0) };
+        let known = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        if diag.cookie(known.local_addr()?, nobody)? != Some(SockRef::from(&known).cookie()?) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel has no tcp_diag"));
+        }
+        Ok(diag)
     }
 
     /// The cookie of the TCP socket at `local` that is connected to `remote`; `None`: there is none, or

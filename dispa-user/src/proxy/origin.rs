@@ -5,7 +5,9 @@ use std::{net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
 
 use super::worker::Worker;
-use crate::{exchange::Process, kernel::SlotLease, types::OriginalDestination};
+use crate::{
+    attribution::Attributed, exchange::Process, kernel::SlotLease, types::OriginalDestination,
+};
 
 /// A connection whose slot stands for something.
 #[derive(Debug)]
@@ -14,17 +16,20 @@ pub(super) struct Arrival {
     pub(super) client: SocketAddr,
     /// Where it wanted to go.
     pub(super) origin: OriginalDestination,
-    /// The process that made it; `None` where nobody needs to know, or it is not remembered.
+    /// The process that made it; `None` where nobody wants to know, or it is not known.
     pub(super) process: Option<Arc<Process>>,
+    /// It is not to be intercepted, for whose it is.
+    pub(super) left_alone: bool,
     /// Keeps the slot's meaning for as long as the connection lives.
     _lease: SlotLease,
 }
 
 impl Arrival {
     /// Of `client`, by the slot that `lease` holds.
-    pub(super) fn new(client: SocketAddr, process: Option<Arc<Process>>, lease: SlotLease) -> Self {
+    pub(super) fn new(client: SocketAddr, whose: Attributed, lease: SlotLease) -> Self {
         let origin = OriginalDestination::new(lease.destination());
-        Self { client, origin, process, _lease: lease }
+        let Attributed { process, left_alone } = whose;
+        Self { client, origin, process, left_alone, _lease: lease }
     }
 
     /// The process that made it.
@@ -40,14 +45,7 @@ pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
     let here = stream.local_addr().ok()?;
     let lease = interception.arrived(here.ip())?;
     let client = stream.peer_addr().ok()?;
-    Some(Arrival::new(client, process(client, here, worker), lease))
-}
-
-/// The process of the socket at `client` that is connected to `here`.
-fn process(client: SocketAddr, here: SocketAddr, worker: &Worker) -> Option<Arc<Process>> {
-    let clients = worker.interception.as_ref()?.clients()?;
-    let cookie = worker.socket_diag.as_ref()?.cookie(client, here);
-    let cookie = cookie.inspect_err(|error| tracing::debug!(%error, "whose socket?")).ok()??;
-    let client = clients.of(cookie)?;
-    Some(Arc::new(Process::numbered(client.process, client.user)))
+    let attribution = interception.attribution();
+    let whose = attribution.map(|it| it.of(worker.socket_diag.as_ref(), client, here));
+    Some(Arrival::new(client, whose.unwrap_or_default(), lease))
 }

@@ -44,6 +44,14 @@ pub(super) struct Peeked {
     pub(super) late: bool,
 }
 
+impl Peeked {
+    /// A connection that nobody looks at.
+    pub(super) fn unread(stream: TcpStream) -> Self {
+        let (prefix, verdict) = (BytesMut::new(), Verdict::Opaque);
+        Self { stream, prefix, verdict, http2_host: None, server: None, late: false }
+    }
+}
+
 /// Reads until the verdict is there. The error is the client's: it is gone.
 pub(super) async fn peek(
     stream: TcpStream,

@@ -11,7 +11,7 @@ use super::{
     finish::Record,
     http1::{self, Begun},
     http2, origin, passthrough,
-    peek::{self, Spoken},
+    peek::{self, Peeked, Spoken},
     serve::Client,
     worker::Worker,
 };
@@ -23,6 +23,10 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
         return reset(stream);
     };
     let mut record = Record::transparent(&arrival, &worker.ending);
+    if arrival.left_alone {
+        let unread = Peeked::unread(stream);
+        return Box::pin(passthrough::to_origin(unread, &arrival, record, &worker)).await;
+    }
     if arrival.origin.0.port() == DNS_PORT {
         record.protocol(Protocol::Dns);
         return Box::pin(dns_tcp::relay(stream, &arrival, record, &worker)).await;

@@ -224,7 +224,7 @@ fn is_the_peers(error: &io::Error) -> bool {
 
 /// Without it nobody's process is known, which harms nobody.
 fn socket_diag(state: &State) -> Option<SocketDiag> {
-    state.interception.as_ref()?.clients()?;
+    state.interception.as_ref()?.attribution()?;
     let opened = SocketDiag::open();
     opened.inspect_err(|error| tracing::warn!(%error, "processes are not known")).ok()
 }

@@ -16,11 +16,12 @@ use std::{
 use dispa_common::{BackendCounts, FREE_SLOT_COUNT, slot_to_v4};
 
 use crate::{
+    attribution::{Attribution, Counts},
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
     kernel::{
-        Assigned, Cgroup2, Clients, Doors, Events, Heartbeat, Interceptor, KernelError,
-        OutcomeCounts, OwnSockets, SlotLease, SlotTable,
+        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts,
+        OwnSockets, SlotLease, SlotTable,
     },
     life::Rarely,
     rules::Rules,
@@ -53,7 +54,7 @@ pub struct Interception {
     scope: Scope,
     own_sockets: OwnSockets,
     heartbeat: Heartbeat,
-    clients: Option<Clients>,
+    attribution: Option<Attribution>,
     backends: RwLock<HashSet<SocketAddr>>,
     /// What is intercepted: nothing else is learned, whatever was asked for before.
     rules: RwLock<Rules>,
@@ -93,6 +94,8 @@ pub struct Report {
     pub slots_held: u64,
     /// Addresses that were not learned for want of room, since the start.
     pub not_learned: u64,
+    /// Connections, by what is known of who made them.
+    pub attributed: Counts,
 }
 
 impl Interception {
@@ -106,13 +109,14 @@ impl Interception {
         rules: &Rules,
         backends: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
+        let attribute = |clients| Attribution::new(clients, kernel.selected_cgroups(), intercept);
         let interception = Self {
             doors,
             ports: intercept.ports.clone(),
             scope: intercept.scope,
             own_sockets: kernel.own_sockets(),
             heartbeat: kernel.heartbeat(),
-            clients: kernel.clients(),
+            attribution: kernel.clients().map(attribute),
             backends: RwLock::new(backends.into_iter().collect()),
             rules: RwLock::new(rules.clone()),
             changing: Mutex::new(()),
@@ -225,10 +229,10 @@ impl Interception {
         self.own_sockets.mark(socket, backend)
     }
 
-    /// The handle that tells which program made a connection; `None` where that is not remembered.
+    /// Tells who made a connection; `None` where nobody wants to know.
     #[must_use]
-    pub fn clients(&self) -> Option<&Clients> {
-        self.clients.as_ref()
+    pub fn attribution(&self) -> Option<&Attribution> {
+        self.attribution.as_ref()
     }
 
     /// The handle that keeps redirection alive.
@@ -334,6 +338,9 @@ impl Interception {
         }
         self.free_slots(now);
         self.offer_slots();
+        if let Some(attribution) = &self.attribution {
+            attribution.tidy();
+        }
     }
 
     /// Cleared first: a free slot may be on offer, and in use, at once.
@@ -385,6 +392,7 @@ impl Interception {
             slots_in_use: slots.in_use(),
             slots_held: slots.held(),
             not_learned: self.not_learned.load(Ordering::Relaxed),
+            attributed: self.attribution.as_ref().map(Attribution::counts).unwrap_or_default(),
         })
     }
 

@@ -191,7 +191,7 @@ impl Reloader {
         config.refuse_door(config.server.bind_address)?;
         let interception = old.interception.as_ref();
         let goes_by_process = config.pools.iter().any(|it| it.balancing.goes_by_process());
-        if goes_by_process && interception.is_some_and(|it| it.clients().is_none()) {
+        if goes_by_process && interception.is_some_and(|it| it.attribution().is_none()) {
             needs_restart.push("load_balancing by process");
         }
         let new = old.next(&config);

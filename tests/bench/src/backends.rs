@@ -17,7 +17,7 @@ use aya::sys::{Stats, enable_stats};
 use clap::Args;
 use dispa_common::programs::SOCK_OPS;
 use dispa_lab::{Cgroup, Lab, run as run_command};
-use dispa_user::kernel::{Cgroup2, Doors, Interceptor, Options};
+use dispa_user::kernel::{Cgroup2, Doors, Interceptor, Options, Selection};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::{
@@ -116,8 +116,14 @@ impl Rig {
             return Ok(None);
         }
         let doors = Doors { port4: 1, door6: None };
-        let options =
-            Options { doors, events: false, clients: false, dns: true, caught_ports: Vec::new() };
+        let options = Options {
+            doors,
+            events: false,
+            clients: false,
+            selection: Selection::default(),
+            dns: true,
+            caught_ports: Vec::new(),
+        };
         let mut kernel = Interceptor::load(&options)?;
         kernel.count_backends(&Cgroup2::find()?.own()?)?;
         kernel.watch_backends([BACKEND])?;

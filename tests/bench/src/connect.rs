@@ -3,8 +3,10 @@
 //!
 //! Each case has a process of its own, pinned to one core, that is both ends of its connections: no
 //! other process takes part, so that what differs is the path through the kernel alone. The
-//! cases take turns, in an order that changes every round.
+//! cases take turns, in an order that changes every round. What the daemon does at accept to find out who
+//! connected is measured apart.
 
+mod attribution;
 mod kernel_time;
 mod probe;
 mod report;
@@ -34,8 +36,11 @@ pub(crate) struct Size {
 pub(crate) fn run(size: &Size) -> Result<()> {
     let report = Lab::run(|lab| {
         let rig = Rig::dispa(lab)?;
+        let questions = attribution::measure(size.samples)?;
         // iptables brings connection tracking to its whole namespace: it gets one of its own.
-        Lab::run(|lab| measure(rig.with_iptables(lab)?, size))
+        let mut report = Lab::run(|lab| measure(rig.with_iptables(lab)?, size))?;
+        report.questions = questions;
+        Ok(report)
     })?;
     report.print(size);
     Ok(())

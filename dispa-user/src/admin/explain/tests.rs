@@ -126,7 +126,7 @@ HTTP 80    excluded: no backend answers, it reaches where it was going
 #[test]
 fn a_request_as_machines_read_it() {
     let facts = knows(&[learned("203.0.113.10", &[("a.test.com", 61)])]);
-    let cgroup = "[intercept]\ncgroup = '/sys/fs/cgroup/web'\n";
+    let cgroup = "[intercept]\ncgroup = '/sys/fs/cgroup/web'\nexclude.uids = [7]\n";
     let explanation = of("https://a.test.com/x", &setup(&[DOMAINS, HTTPS, cgroup]), Some(&facts));
     let json = serde_json::to_value(&explanation).expect("serialises");
     assert_eq!(
@@ -150,6 +150,7 @@ fn a_request_as_machines_read_it() {
                 "backends": [{ "name": "tls", "url": "https://10.0.0.3:443", "weight": 1 }],
             },
             "cgroup": "/sys/fs/cgroup/web",
+            "by_program": true,
             "cases": [{
                 "protocol": "tls",
                 "port": 443,

@@ -48,7 +48,7 @@ struct Account {
 }
 
 fn read(rig: &Rig) -> Result<Vec<Account>> {
-    rig.interceptor
+    rig.interceptor()
         .program_descriptors()
         .into_iter()
         .map(|(program, descriptor)| {

@@ -2,6 +2,7 @@
 
 use super::{
     Size,
+    attribution::Question,
     kernel_time::KernelTime,
     rig::{Case, Turn},
 };
@@ -12,6 +13,7 @@ use crate::statistics::median;
 pub(super) struct Report {
     turns: Vec<(Case, Turn)>,
     pub(super) kernel_times: Vec<KernelTime>,
+    pub(super) questions: Vec<Question>,
 }
 
 /// One figure of a turn.
@@ -42,6 +44,15 @@ impl Report {
             );
         }
         self.print_kernel_times();
+        self.print_questions();
+    }
+
+    fn print_questions(&self) {
+        println!("\n| attribution | p50, µs | p99, µs |");
+        println!("|---|---|---|");
+        for Question { what, p50_ns, p99_ns } in &self.questions {
+            println!("| {what} | {:.2} | {:.2} |", p50_ns / 1e3, p99_ns / 1e3);
+        }
     }
 
     fn print_kernel_times(&self) {

@@ -14,16 +14,16 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use dispa_lab::{Cgroup, Lab, Process, run};
-use dispa_user::kernel::{Doors, Heartbeat, Interceptor, Options, monotonic_ns};
+use dispa_user::kernel::{Doors, Heartbeat, Interceptor, Options, Selection, monotonic_ns};
 
 use super::probe::Ends;
 
 /// The intercepted destination, and another one.
-const INTERCEPTED: SocketAddr = address(10);
+pub(super) const INTERCEPTED: SocketAddr = address(10);
 const OTHER: SocketAddr = address(20);
 
 /// Where redirected connections arrive, by dispa's slots or by iptables.
-const DOOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15001);
+const DOOR: SocketAddr = door(15001);
 
 /// The slot that the intercepted destination gets.
 const SLOT: u32 = 1;
@@ -33,6 +33,10 @@ const TURN_LIMIT: Duration = Duration::from_mins(1);
 
 const fn address(last: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, last)), 80)
+}
+
+pub(super) const fn door(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
 /// A way that a connection can take.
@@ -70,38 +74,61 @@ pub(super) struct Turn {
     pub(super) trip_p99: f64,
 }
 
+/// Programs that are attached to a cgroup of their own.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) interceptor: Interceptor,
+    pub(super) cgroup: Cgroup,
+    _beating: Beating,
+}
+
+impl Attached {
+    /// As a daemon with its defaults loads them, but for `clients`: whether programs are noted.
+    pub(super) fn to_new_cgroup(door: SocketAddr, clients: bool) -> Result<Self> {
+        let options = Options {
+            doors: Doors { port4: door.port(), door6: None },
+            events: false,
+            clients,
+            selection: Selection::default(),
+            dns: true,
+            caught_ports: Vec::new(),
+        };
+        let cgroup = Cgroup::new()?;
+        let mut interceptor = Interceptor::load(&options)?;
+        interceptor.redirect(INTERCEPTED, SLOT)?;
+        interceptor.attach(cgroup.path())?;
+        let beating = Beating::start(interceptor.heartbeat());
+        Ok(Self { interceptor, cgroup, _beating: beating })
+    }
+}
+
 /// Everything that is measured, ready.
 #[derive(Debug)]
 pub(super) struct Rig {
     probes: Vec<(Case, Process)>,
     /// Held for its links; the probes' connections go through its programs.
-    pub(super) interceptor: Interceptor,
-    _beating: Beating,
-    _cgroup: Cgroup,
+    attached: Attached,
 }
 
 impl Rig {
-    /// The three cases of dispa, in this lab's namespace.
+    /// The cases of dispa, in this lab's namespace.
     pub(super) fn dispa(lab: &Lab) -> Result<Self> {
         for address in [INTERCEPTED, OTHER, address(30)] {
             lab.address(address.ip())?;
         }
-        let cgroup = Cgroup::new()?;
-        let doors = Doors { port4: DOOR.port(), door6: None };
-        // As a daemon with its defaults loads it.
-        let options =
-            Options { doors, events: false, clients: false, dns: true, caught_ports: Vec::new() };
-        let mut interceptor = Interceptor::load(&options)?;
-        interceptor.redirect(INTERCEPTED, SLOT)?;
-        interceptor.attach(cgroup.path())?;
-        let beating = Beating::start(interceptor.heartbeat());
+        let attached = Attached::to_new_cgroup(DOOR, false)?;
         let me = env::current_exe()?;
         let probes = vec![
             (Case::Direct, start(Command::new(&me), Case::Direct)?),
-            (Case::Missed, start(cgroup.command(&me), Case::Missed)?),
-            (Case::Redirected, start(cgroup.command(&me), Case::Redirected)?),
+            (Case::Missed, start(attached.cgroup.command(&me), Case::Missed)?),
+            (Case::Redirected, start(attached.cgroup.command(&me), Case::Redirected)?),
         ];
-        Ok(Self { probes, interceptor, _beating: beating, _cgroup: cgroup })
+        Ok(Self { probes, attached })
+    }
+
+    /// The programs that the connections go through.
+    pub(super) fn interceptor(&self) -> &Interceptor {
+        &self.attached.interceptor
     }
 
     /// The case of iptables, in another lab's namespace.
