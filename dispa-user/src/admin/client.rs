@@ -15,7 +15,8 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     Explanation, ReloadAnswer, Status, Subject,
-    serve::{EXPLAIN, LIMIT, RELOAD, Refusal, STATUS},
+    conversation::LIMIT,
+    serve::{EXPLAIN, RELOAD, Refusal, STATUS},
 };
 
 /// More than any explanation: 50 addresses, each with a thousand owners.

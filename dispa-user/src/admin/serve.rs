@@ -1,29 +1,19 @@
 //! The daemon's side of the unix socket: HTTP/1.1, answers in JSON.
 
-use std::{
-    convert::Infallible,
-    io,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
-use http_body_util::Full;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
-    task::{JoinHandle, JoinSet},
-    time::{sleep, timeout},
+    task::JoinHandle,
 };
 
 use super::{
-    Explanation, Facts, Setup, Status, Subject, explain,
+    Explanation, Facts, Setup, Status, Subject,
+    conversation::{self, Answer, json},
+    explain,
     guard::Guard,
     socket_file::{SocketError, SocketFile},
 };
@@ -40,18 +30,6 @@ pub(super) const STATUS: &str = "/v1/status";
 
 /// The path that has the configuration read again; with the query `wait`, answered when that is done.
 pub(super) const RELOAD: &str = "/v1/reload";
-
-/// Connections served at once; more wait to be accepted.
-const MOST_CONNECTIONS: usize = 32;
-
-/// The longest a connection may take, from accept to the end of its one answer.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
-
-/// Bytes of a request's head: the least that hyper allows, and many times what a subject takes.
-const MOST_HEAD_BYTES: usize = 8192;
-
-/// The pause after an accept that failed for want of something (descriptors, memory).
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// The daemon's socket. Dropping it ends what is being answered and removes its file.
 #[derive(Debug)]
@@ -93,8 +71,6 @@ struct Desk {
     guard: Guard,
 }
 
-type Answer = Response<Full<Bytes>>;
-
 impl Socket {
     /// Opens the socket that the configuration asks for, and serves it on this runtime. A daemon
     /// without one still does its work: a failure is a warning.
@@ -127,7 +103,9 @@ impl Socket {
         })?;
         let (live, reloader) = (Arc::clone(live), Arc::clone(reloader));
         let desk = Desk { live, reloader, guard };
-        Ok(Self { task: tokio::spawn(serve(listener, Arc::new(desk))), _file: file })
+        let desk = Arc::new(desk);
+        let serve = conversation::serve(listener, move |it| converse(it, Arc::clone(&desk)));
+        Ok(Self { task: tokio::spawn(serve), _file: file })
     }
 }
 
@@ -137,50 +115,19 @@ impl Drop for Socket {
     }
 }
 
-/// Accepts until it is dropped, and what it serves with it.
-async fn serve(listener: UnixListener, desk: Arc<Desk>) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut conversations = JoinSet::new();
-    loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        while conversations.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let desk = Arc::clone(&desk);
-                conversations.spawn(async move {
-                    converse(stream, desk).await;
-                    drop(place);
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(_) => sleep(BACK_OFF).await,
-        }
-    }
-}
-
-/// One connection: one request, one answer.
 async fn converse(stream: UnixStream, desk: Arc<Desk>) {
     let admitted = desk.guard.admits(&stream);
-    let service = service_fn(|request| {
+    conversation::converse(stream, |request| {
         let desk = Arc::clone(&desk);
         async move {
-            let answer = if admitted {
-                desk.answer(&request).await
-            } else {
-                let who = "only root, the daemon's user and the socket's group";
-                refusal(StatusCode::FORBIDDEN, who)
-            };
-            Ok::<_, Infallible>(answer)
+            if admitted {
+                return desk.answer(&request).await;
+            }
+            let who = "only root, the daemon's user and the socket's group";
+            refusal(StatusCode::FORBIDDEN, who)
         }
-    });
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .max_buf_size(MOST_HEAD_BYTES)
-        // The limit below is for all of it.
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service);
-    // What goes wrong on the way is the asker's business, who sees it.
-    let _ = timeout(LIMIT, connection).await;
+    })
+    .await;
 }
 
 impl Desk {
@@ -257,18 +204,6 @@ impl Desk {
 
 fn refusal(status: StatusCode, error: &str) -> Answer {
     json(status, &Refusal { error: error.to_owned() })
-}
-
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
-    let (status, text) = match serde_json::to_vec(value) {
-        Ok(text) => (status, text),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
-    };
-    let mut answer = Response::new(Full::from(text));
-    *answer.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-    answer
 }
 
 /// The value of `of` in a query. `None` where there is not exactly one, or it is not UTF-8.

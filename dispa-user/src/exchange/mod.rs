@@ -85,6 +85,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Tls, Self::Dns, Self::Tcp];
+
+    /// Whether it is read request by request.
+    #[must_use]
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http1 | Self::Http2)
+    }
+
     /// The label that logs and metrics use.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::exchange::Exchange;
+use crate::{exchange::Exchange, metrics::Metrics};
 
 /// Exchanges that a follower may be behind; it misses what is older.
 const BEHIND: usize = 4_096;
@@ -15,19 +15,23 @@ const BEHIND: usize = 4_096;
 /// Who is told of each exchange, one for all configurations.
 #[derive(Debug)]
 pub struct Ledger {
+    /// What is counted.
+    pub metrics: Metrics,
     followers: AtomicUsize,
     feed: broadcast::Sender<Arc<Exchange>>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { followers: AtomicUsize::new(0), feed: broadcast::Sender::new(BEHIND) }
+        let (metrics, followers) = (Metrics::default(), AtomicUsize::new(0));
+        Self { metrics, followers, feed: broadcast::Sender::new(BEHIND) }
     }
 }
 
 impl Ledger {
     /// An exchange is over.
     pub fn finished(&self, exchange: Exchange) {
+        self.metrics.exchange(&exchange);
         exchange.log();
         if self.followers.load(Ordering::Relaxed) > 0 {
             // Nobody may be left by now.

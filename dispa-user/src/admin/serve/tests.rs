@@ -16,9 +16,12 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Guard, LIMIT, MOST_CONNECTIONS, Socket, SocketError, asked, percent_decoded};
+use super::{Guard, Socket, SocketError, asked, percent_decoded};
 use crate::{
-    admin::{AskError, Source, Subject, Verdict, ask},
+    admin::{
+        AskError, Source, Subject, Verdict, ask,
+        conversation::{LIMIT, MOST_CONNECTIONS},
+    },
     config::{Config, Overrides},
     state::{ConfigSource, Live, Reloader, State},
 };

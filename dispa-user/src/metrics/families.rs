@@ -1,0 +1,107 @@
+//! What one scrape answers with.
+
+use prometheus::{
+    core::Collector,
+    proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
+};
+
+use super::{Format, Latency, encode};
+
+/// Metrics of one moment, in the order in which they are written.
+#[derive(Debug, Default)]
+pub struct Families(Vec<MetricFamily>);
+
+/// One metric that is being given its values.
+#[derive(Debug)]
+pub struct Samples<'f>(&'f mut MetricFamily);
+
+impl Families {
+    /// A count that only grows; its name ends in `_total`.
+    pub fn counter(&mut self, name: &str, help: &str) -> Samples<'_> {
+        self.begin(name, help, MetricType::COUNTER)
+    }
+
+    /// A value that comes and goes.
+    pub fn gauge(&mut self, name: &str, help: &str) -> Samples<'_> {
+        self.begin(name, help, MetricType::GAUGE)
+    }
+
+    /// How long something takes.
+    pub fn histogram(&mut self, name: &str, help: &str) -> Samples<'_> {
+        self.begin(name, help, MetricType::HISTOGRAM)
+    }
+
+    /// All that `collector` has.
+    pub(super) fn collect(&mut self, collector: &impl Collector) {
+        self.0.extend(collector.collect());
+    }
+
+    /// The text that is answered.
+    #[must_use]
+    pub fn text(&self, format: Format) -> String {
+        encode::text(&self.0, format)
+    }
+
+    fn begin(&mut self, name: &str, help: &str, kind: MetricType) -> Samples<'_> {
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        Samples(self.0.push_mut(family))
+    }
+}
+
+impl Samples<'_> {
+    /// A value under these labels. What comes right after another one with the same labels is added to
+    /// that: names that share a label are summed up.
+    pub fn add(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        let labels = pairs(labels);
+        let kind = self.0.get_field_type();
+        let metrics = self.0.mut_metric();
+        let (metric, before) = match metrics.last_mut().filter(|it| it.get_label() == labels) {
+            Some(metric) => {
+                let before = metric.get_counter().get_value() + metric.get_gauge().get_value();
+                (metric, before)
+            }
+            None => (metrics.push_mut(Metric::from_label(labels)), 0.0),
+        };
+        if kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(before + value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(before + value);
+            metric.set_gauge(gauge);
+        }
+        self
+    }
+
+    /// A count under these labels.
+    pub fn count(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
+        self.add(labels, float(value))
+    }
+
+    /// The counts of `latency` under these labels.
+    pub fn latency(&mut self, labels: &[(&str, &str)], latency: &Latency) -> &mut Self {
+        let mut metric = Metric::from_label(pairs(labels));
+        metric.set_histogram(latency.reading());
+        self.0.mut_metric().push(metric);
+        self
+    }
+}
+
+fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {
+    let pair = |&(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    labels.iter().map(pair).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a scraper's numbers are floats, exact up to 2^53")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
