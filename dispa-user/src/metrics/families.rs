@@ -31,9 +31,15 @@ impl Families {
         self.begin(name, help, MetricType::HISTOGRAM)
     }
 
-    /// All that `collector` has.
+    /// All that `collector` has, in the order of its labels.
     pub(super) fn collect(&mut self, collector: &impl Collector) {
-        self.0.extend(collector.collect());
+        for mut family in collector.collect() {
+            let labels = |metric: &Metric| -> Vec<String> {
+                metric.get_label().iter().map(|label| label.value().to_owned()).collect()
+            };
+            family.mut_metric().sort_by_cached_key(labels);
+            self.0.push(family);
+        }
     }
 
     /// The text that is answered.

@@ -24,8 +24,8 @@ pub struct Metrics {
     /// The same by door, protocol and outcome, for those that have occurred.
     requests_by: Vec<OnceLock<IntCounter>>,
     errors: IntCounterVec,
-    /// The same by outcome.
-    errors_by: Vec<IntCounter>,
+    /// The same by outcome, for those that are errors.
+    errors_by: Vec<Option<IntCounter>>,
     server_errors: IntCounter,
     responses: IntCounterVec,
     responses_by: Vec<IntCounter>,
@@ -121,7 +121,7 @@ impl Default for Metrics {
             requests,
             errors_by: Outcome::ALL
                 .iter()
-                .map(|it| errors.with_label_values(&[it.name()]))
+                .map(|it| it.is_error().then(|| errors.with_label_values(&[it.name()])))
                 .collect(),
             server_errors: errors.with_label_values(&[SERVER_ERROR]),
             errors,
@@ -178,8 +178,8 @@ impl Metrics {
     pub fn exchange(&self, exchange: &Exchange) {
         let Exchange { door, protocol, outcome, status, duration, .. } = *exchange;
         self.request(door, protocol, outcome);
-        if outcome.is_error() {
-            inc(&self.errors_by, outcome as usize);
+        if let Some(Some(errors)) = self.errors_by.get(outcome as usize) {
+            errors.inc();
         } else if status.is_some_and(|status| status.is_server_error()) {
             self.server_errors.inc();
         }
