@@ -57,7 +57,10 @@ fn mixed_traffic(site: &Site<'_>) -> Result<BTreeMap<String, u64>> {
     site.curl(&["http://example.com/[1-300]"])?;
     site.curl(&["-HHost: example.com", "http://door.test:8080/[1-300]"])?;
     site.curl(&["-4", "-d", "a body", "http://example.com/[1-100]"])?;
-    site.curl(&["--http2-prior-knowledge", "http://example.com/[1-50]"])?;
+    for _ in 0..50 {
+        // Debian's curl cannot use a connection of this kind twice.
+        site.curl(&["--http2-prior-knowledge", "http://example.com/"])?;
+    }
     // Relayed: another name at an address that is intercepted.
     for _ in 0..25 {
         ensure!(site.curl(&["-4", "-HHost: other.test", "http://example.com/"])? == "original");
