@@ -11,8 +11,14 @@ use crate::{
     types::{Door, Outcome},
 };
 
-/// The cause of an error that a target answered with, itself.
-const SERVER_ERROR: &str = "server_error";
+/// Why an exchange with this outcome is an error. One that ended well is where a target answered with one.
+const fn cause(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Ok => Some("server_error"),
+        outcome if outcome.is_error() => Some(outcome.name()),
+        _ => None,
+    }
+}
 
 /// The classes of statuses, by their first digit.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -20,35 +26,45 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// What is counted of traffic, from the start to the end. Shared by all threads; nothing waits.
 #[derive(Debug)]
 pub struct Metrics {
-    requests: IntCounterVec,
-    /// The same by door, protocol and outcome, for those that have occurred.
-    requests_by: Vec<OnceLock<IntCounter>>,
+    requests: Requests,
     errors: IntCounterVec,
-    /// The same by outcome, for those that are errors.
+    /// The same by outcome, for those that can be errors.
     errors_by: Vec<Option<IntCounter>>,
-    server_errors: IntCounter,
-    responses: IntCounterVec,
-    responses_by: Vec<IntCounter>,
+    responses: Counters,
+    /// By door.
     durations: [Latency; Door::ALL.len()],
     relays: Latency,
-    received: IntCounterVec,
-    received_by: Vec<IntCounter>,
-    sent: IntCounterVec,
-    sent_by: Vec<IntCounter>,
+    received: Counters,
+    sent: Counters,
     retries: IntCounter,
     rules: RuleCounts,
-    connections: IntCounterVec,
+    connections: Counters,
     open: IntGaugeVec,
-    /// Both by door.
-    connections_by: Vec<(IntCounter, IntGauge)>,
+    /// The same by door.
+    open_by: Vec<IntGauge>,
     dns: Dns,
+}
+
+/// Requests by door, protocol and outcome.
+#[derive(Debug)]
+struct Requests {
+    all: IntCounterVec,
+    /// Those that have occurred, in this order.
+    by: Vec<OnceLock<IntCounter>>,
+}
+
+/// One counter for each value of a label. They are there from the start: a count that begins at 1 has no
+/// rate.
+#[derive(Debug)]
+struct Counters {
+    all: IntCounterVec,
+    by: Vec<IntCounter>,
 }
 
 /// What is counted of DNS.
 #[derive(Debug)]
 struct Dns {
-    questions: IntCounterVec,
-    questions_by: Vec<IntCounter>,
+    questions: Counters,
     lost: IntCounter,
     duration: Latency,
 }
@@ -85,85 +101,121 @@ impl Drop for OpenConnection {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let requests = counters(
-            "dispa_requests_total",
-            "HTTP requests, and connections that were relayed, that have ended.",
-            &["door", "protocol", "outcome"],
-        );
-        let errors = counters(
-            "dispa_requests_errors_total",
-            "Those that went wrong, and why: an outcome, or server_error where a target answered with a status of 500 or more.",
-            &["cause"],
-        );
-        let responses =
-            counters("dispa_responses_total", "Statuses that clients were sent.", &["status"]);
-        let received = counters(
-            "dispa_client_received_bytes_total",
-            "From clients, of exchanges that have ended: bodies of HTTP, else all bytes.",
-            &["protocol"],
-        );
-        let sent = counters(
-            "dispa_client_sent_bytes_total",
-            "To clients, of exchanges that have ended: bodies of HTTP, else all bytes.",
-            &["protocol"],
-        );
-        let connections =
-            counters("dispa_connections_total", "Connections of clients accepted.", &["door"]);
-        let open =
-            gauges("dispa_active_connections", "Connections of clients that are open.", &["door"]);
-        let rules = counters(
+        let (doors, protocols) = (Door::ALL.map(Door::name), Protocol::ALL.map(Protocol::name));
+        let open = Opts::new("dispa_active_connections", "Connections of clients that are open.");
+        let open = IntGaugeVec::new(open, &["door"]).expect("the names are some");
+        let rules = counter_vec(
             "dispa_rule_requests_total",
             "Requests and relayed connections by the pattern that matched.",
             &["rule"],
         );
+        let errors = counter_vec(
+            "dispa_requests_errors_total",
+            "Those that went wrong, and why: an outcome, or server_error where a target answered with a status of 500 or more.",
+            &["cause"],
+        );
         Self {
-            requests_by: cells(Door::ALL.len() * Protocol::ALL.len() * Outcome::ALL.len()),
-            requests,
+            requests: Requests::default(),
             errors_by: Outcome::ALL
-                .iter()
-                .map(|it| it.is_error().then(|| errors.with_label_values(&[it.name()])))
-                .collect(),
-            server_errors: errors.with_label_values(&[SERVER_ERROR]),
+                .map(|outcome| cause(outcome).map(|cause| errors.with_label_values(&[cause])))
+                .into(),
             errors,
-            responses_by: children(&responses, &CLASSES),
-            responses,
+            responses: Counters::new(
+                "dispa_responses_total",
+                "Statuses that clients were sent.",
+                "status",
+                &CLASSES,
+            ),
             durations: Default::default(),
             relays: Latency::long(),
-            received_by: children(&received, &Protocol::ALL.map(Protocol::name)),
-            received,
-            sent_by: children(&sent, &Protocol::ALL.map(Protocol::name)),
-            sent,
+            received: Counters::new(
+                "dispa_client_received_bytes_total",
+                "From clients, of exchanges that have ended: bodies of HTTP, else all bytes.",
+                "protocol",
+                &protocols,
+            ),
+            sent: Counters::new(
+                "dispa_client_sent_bytes_total",
+                "To clients, of exchanges that have ended: bodies of HTTP, else all bytes.",
+                "protocol",
+                &protocols,
+            ),
             retries: counter(
                 "dispa_retries_total",
                 "Further targets that were tried for a request.",
             ),
             rules: RuleCounts::new(rules),
-            connections_by: Door::ALL
-                .iter()
-                .map(|it| {
-                    (
-                        connections.with_label_values(&[it.name()]),
-                        open.with_label_values(&[it.name()]),
-                    )
-                })
-                .collect(),
-            connections,
+            connections: Counters::new(
+                "dispa_connections_total",
+                "Connections of clients accepted.",
+                "door",
+                &doors,
+            ),
+            open_by: doors.iter().map(|door| open.with_label_values(&[door])).collect(),
             open,
             dns: Dns::default(),
         }
     }
 }
 
+impl Default for Requests {
+    fn default() -> Self {
+        let all = counter_vec(
+            "dispa_requests_total",
+            "HTTP requests, and connections that were relayed, that have ended.",
+            &["door", "protocol", "outcome"],
+        );
+        let count = Door::ALL.len() * Protocol::ALL.len() * Outcome::ALL.len();
+        Self { all, by: (0..count).map(|_| OnceLock::new()).collect() }
+    }
+}
+
+impl Requests {
+    fn inc(&self, door: Door, protocol: Protocol, outcome: Outcome) {
+        let row = door as usize * Protocol::ALL.len() + protocol as usize;
+        let labels = [door.name(), protocol.name(), outcome.name()];
+        let new = || self.all.with_label_values(&labels);
+        match self.by.get(row * Outcome::ALL.len() + outcome as usize) {
+            Some(known) => known.get_or_init(new).inc(),
+            None => new().inc(),
+        }
+    }
+
+    fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        let mut outcomes = BTreeMap::new();
+        for (count, outcome) in self.by.iter().zip(Outcome::ALL.iter().cycle()) {
+            if let Some(count) = count.get() {
+                *outcomes.entry(outcome.name()).or_default() += count.get();
+            }
+        }
+        outcomes
+    }
+}
+
+impl Counters {
+    fn new(name: &str, help: &str, label: &str, values: &[&str]) -> Self {
+        let all = counter_vec(name, help, &[label]);
+        let by = values.iter().map(|value| all.with_label_values(&[value])).collect();
+        Self { all, by }
+    }
+
+    /// That of the value at this place.
+    fn add(&self, index: usize, count: u64) {
+        if let Some(counter) = self.by.get(index) {
+            counter.inc_by(count);
+        }
+    }
+}
+
 impl Default for Dns {
     fn default() -> Self {
-        let questions = counters(
-            "dispa_dns_questions_total",
-            "Questions of programs that were relayed to their resolvers.",
-            &["transport"],
-        );
         Self {
-            questions_by: children(&questions, &Transport::ALL.map(Transport::name)),
-            questions,
+            questions: Counters::new(
+                "dispa_dns_questions_total",
+                "Questions of programs that were relayed to their resolvers.",
+                "transport",
+                &Transport::ALL.map(Transport::name),
+            ),
             lost: counter(
                 "dispa_dns_lost_total",
                 "Questions over UDP that could not be sent, or were refused.",
@@ -177,14 +229,16 @@ impl Metrics {
     /// An exchange is over.
     pub fn exchange(&self, exchange: &Exchange) {
         let Exchange { door, protocol, outcome, status, duration, .. } = *exchange;
-        self.request(door, protocol, outcome);
-        if let Some(Some(errors)) = self.errors_by.get(outcome as usize) {
-            errors.inc();
-        } else if status.is_some_and(|status| status.is_server_error()) {
-            self.server_errors.inc();
-        }
+        self.requests.inc(door, protocol, outcome);
         if let Some(status) = status {
-            inc(&self.responses_by, usize::from(status.as_u16() / 100).saturating_sub(1));
+            let class = usize::from(status.as_u16() / 100);
+            self.responses.add(class.saturating_sub(1), 1);
+        }
+        let answered_badly = status.is_some_and(|status| status.is_server_error());
+        if let Some(Some(errors)) = self.errors_by.get(outcome as usize)
+            && (outcome.is_error() || answered_badly)
+        {
+            errors.inc();
         }
         // What has left HTTP lasts for as long as both sides like.
         let is_request = protocol.is_http() && status != Some(StatusCode::SWITCHING_PROTOCOLS);
@@ -192,8 +246,8 @@ impl Metrics {
             Some(durations) => durations.observe(duration),
             None => self.relays.observe(duration),
         }
-        inc_by(&self.received_by, protocol as usize, exchange.request_bytes);
-        inc_by(&self.sent_by, protocol as usize, exchange.response_bytes);
+        self.received.add(protocol as usize, exchange.request_bytes);
+        self.sent.add(protocol as usize, exchange.response_bytes);
         if exchange.attempts > 1 {
             self.retries.inc_by(u64::from(exchange.attempts) - 1);
         }
@@ -205,15 +259,15 @@ impl Metrics {
     /// A client's connection was accepted.
     #[must_use]
     pub fn connection(&self, door: Door) -> Option<OpenConnection> {
-        let (all, open) = self.connections_by.get(door as usize)?;
-        all.inc();
+        self.connections.add(door as usize, 1);
+        let open = self.open_by.get(door as usize)?;
         open.inc();
         Some(OpenConnection(open.clone()))
     }
 
     /// A question goes to its resolver.
     pub fn question(&self, transport: Transport) {
-        inc(&self.dns.questions_by, transport as usize);
+        self.dns.questions.add(transport as usize, 1);
     }
 
     /// A question did not get there.
@@ -229,19 +283,12 @@ impl Metrics {
     /// How many exchanges ended in which way; those that did not occur are left out.
     #[must_use]
     pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
-        let mut outcomes = BTreeMap::new();
-        for (index, count) in self.requests_by.iter().enumerate() {
-            let outcome = Outcome::ALL.get(index % Outcome::ALL.len());
-            if let (Some(outcome), Some(count)) = (outcome, count.get()) {
-                *outcomes.entry(outcome.name()).or_default() += count.get();
-            }
-        }
-        outcomes
+        self.requests.outcomes()
     }
 
     /// All of it, for a scrape.
     pub fn collect(&self, families: &mut Families) {
-        families.collect(&self.requests);
+        families.collect(&self.requests.all);
         families.collect(&self.errors);
         let mut durations = families.histogram(
             "dispa_request_duration_seconds",
@@ -256,13 +303,14 @@ impl Metrics {
                 "Connections that were relayed, and those that left HTTP, from accept to close.",
             )
             .latency(&[], &self.relays);
-        for counters in [&self.responses, &self.rules.all, &self.received, &self.sent] {
-            families.collect(counters);
-        }
+        families.collect(&self.responses.all);
+        families.collect(&self.rules.all);
+        families.collect(&self.received.all);
+        families.collect(&self.sent.all);
         families.collect(&self.retries);
-        families.collect(&self.connections);
+        families.collect(&self.connections.all);
         families.collect(&self.open);
-        families.collect(&self.dns.questions);
+        families.collect(&self.dns.questions.all);
         families.collect(&self.dns.lost);
         families
             .histogram(
@@ -271,47 +319,14 @@ impl Metrics {
             )
             .latency(&[], &self.dns.duration);
     }
-
-    fn request(&self, door: Door, protocol: Protocol, outcome: Outcome) {
-        let row = door as usize * Protocol::ALL.len() + protocol as usize;
-        let known = self.requests_by.get(row * Outcome::ALL.len() + outcome as usize);
-        let labels = [door.name(), protocol.name(), outcome.name()];
-        let new = || self.requests.with_label_values(&labels);
-        match known {
-            Some(known) => known.get_or_init(new).inc(),
-            None => new().inc(),
-        }
-    }
-}
-
-fn inc(counters: &[IntCounter], index: usize) {
-    inc_by(counters, index, 1);
-}
-
-fn inc_by(counters: &[IntCounter], index: usize, count: u64) {
-    if let Some(counter) = counters.get(index) {
-        counter.inc_by(count);
-    }
-}
-
-fn cells(count: usize) -> Vec<OnceLock<IntCounter>> {
-    (0..count).map(|_| OnceLock::new()).collect()
-}
-
-fn children(counters: &IntCounterVec, labels: &[&str]) -> Vec<IntCounter> {
-    labels.iter().map(|label| counters.with_label_values(&[label])).collect()
 }
 
 fn counter(name: &str, help: &str) -> IntCounter {
     IntCounter::new(name, help).expect("the name is one")
 }
 
-fn counters(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+fn counter_vec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), labels).expect("the names are some")
-}
-
-fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    IntGaugeVec::new(Opts::new(name, help), labels).expect("the names are some")
 }
 
 #[cfg(test)]

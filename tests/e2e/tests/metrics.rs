@@ -98,6 +98,13 @@ fn mixed_traffic(site: &Site<'_>) -> Result<BTreeMap<String, u64>> {
     Ok(outcomes.map(|(name, count)| (name.to_owned(), count)).into())
 }
 
+fn errors_agree(scrape: &Scrape, outcomes: &BTreeMap<String, u64>) {
+    let is_error = |name: &str| !["ok", "relayed", "client_aborted"].contains(&name);
+    let errors = outcomes.iter().filter(|(name, _)| is_error(name));
+    let errors: BTreeMap<_, _> = errors.map(|(name, count)| (name.clone(), *count)).collect();
+    assert_eq!(scrape.by("dispa_requests_errors_total", "cause"), errors);
+}
+
 #[test]
 fn clients_metrics_and_status_tell_the_same_numbers() -> Result<()> {
     Lab::run(|lab| {
@@ -129,14 +136,7 @@ fn clients_metrics_and_status_tell_the_same_numbers() -> Result<()> {
         logged.for_each(|it| *by_log.entry(it.text("outcome").to_owned()).or_default() += 1);
         assert_eq!(by_log, expected, "the log");
 
-        let errors = scrape.by("dispa_requests_errors_total", "cause");
-        let is_error = |name: &str| !["ok", "relayed", "client_aborted"].contains(&name);
-        let expected_errors: BTreeMap<_, _> = expected
-            .iter()
-            .filter(|(name, _)| is_error(name))
-            .map(|(n, c)| (n.clone(), *c))
-            .collect();
-        assert_eq!(errors, expected_errors);
+        errors_agree(&scrape, &expected);
         // 300 and 300, the posts; each target has a third, each of the bad ones its own.
         let mut targets: BTreeMap<String, u64> =
             site.backends.iter().map(|it| (it.name().to_owned(), it.requests() as u64)).collect();

@@ -1,3 +1,5 @@
+//! What is counted when, and under which labels.
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
