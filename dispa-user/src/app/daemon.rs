@@ -27,7 +27,7 @@ use crate::{
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     net::SlotRoute,
     proxy::{Listeners, WorkerStart},
-    state::{ConfigSource, Interception, Live, Reloader, State},
+    state::{ConfigSource, Interception, Ledger, Live, Reloader, State},
     upstream::Backend,
 };
 
@@ -146,7 +146,8 @@ impl Daemon {
             MonitoringPorts::default()
         };
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
-        let state = State::new(config, interception, Arc::default());
+        let ledger = Arc::new(Ledger::new(config.server.workers.get()));
+        let state = State::new(config, interception, ledger);
         count_backends(&state);
         let live = Live::new(state);
         let (stop, stopped) = stop_signal();

@@ -1,11 +1,13 @@
 //! What one scrape answers with.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use prometheus::{
     core::Collector,
     proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType},
 };
 
-use super::{Format, Latency, encode};
+use super::{Format, Latency, encode, latency};
 
 /// Metrics of one moment, in the order in which they are written.
 #[derive(Debug, Default)]
@@ -34,11 +36,33 @@ impl Families {
     /// All that `collector` has, in the order of its labels.
     pub(super) fn collect(&mut self, collector: &impl Collector) {
         for mut family in collector.collect() {
-            let labels = |metric: &Metric| -> Vec<String> {
-                metric.get_label().iter().map(|label| label.value().to_owned()).collect()
-            };
-            family.mut_metric().sort_by_cached_key(labels);
+            family.mut_metric().sort_by_cached_key(values);
             self.0.push(family);
+        }
+    }
+
+    /// All of another one, after this one's.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Adds up, series by series, what has the same names and labels.
+    pub(super) fn add(&mut self, other: Self) {
+        for mut family in other.0 {
+            let Some(sum) = self.0.iter_mut().find(|it| it.name() == family.name()) else {
+                self.0.push(family);
+                continue;
+            };
+            let kind = sum.get_field_type();
+            let mut series: BTreeMap<Vec<String>, Metric> =
+                sum.take_metric().into_iter().map(|it| (values(&it), it)).collect();
+            for metric in family.take_metric() {
+                match series.entry(values(&metric)) {
+                    Entry::Vacant(place) => drop(place.insert(metric)),
+                    Entry::Occupied(mut sum) => add(sum.get_mut(), &metric, kind),
+                }
+            }
+            sum.set_metric(series.into_values().collect());
         }
     }
 
@@ -64,21 +88,15 @@ impl Samples<'_> {
         let labels = pairs(labels);
         let kind = self.0.get_field_type();
         let metrics = self.0.mut_metric();
-        let (metric, before) = match metrics.last_mut().filter(|it| it.get_label() == labels) {
-            Some(metric) => {
-                let before = metric.get_counter().get_value() + metric.get_gauge().get_value();
-                (metric, before)
-            }
-            None => (metrics.push_mut(Metric::from_label(labels)), 0.0),
-        };
+        let mut metric = Metric::from_label(labels);
         if kind == MetricType::COUNTER {
-            let mut counter = Counter::default();
-            counter.set_value(before + value);
-            metric.set_counter(counter);
+            metric.set_counter(counter(value));
         } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(before + value);
-            metric.set_gauge(gauge);
+            metric.set_gauge(gauge(value));
+        }
+        match metrics.last_mut().filter(|it| it.get_label() == metric.get_label()) {
+            Some(before) => add(before, &metric, kind),
+            None => metrics.push(metric),
         }
         self
     }
@@ -95,6 +113,40 @@ impl Samples<'_> {
         self.0.mut_metric().push(metric);
         self
     }
+}
+
+/// What tells the series of one family apart.
+fn values(metric: &Metric) -> Vec<String> {
+    metric.get_label().iter().map(|label| label.value().to_owned()).collect()
+}
+
+/// Adds one series to another of the same kind.
+fn add(sum: &mut Metric, more: &Metric, kind: MetricType) {
+    match kind {
+        MetricType::COUNTER => {
+            sum.set_counter(counter(
+                sum.get_counter().get_value() + more.get_counter().get_value(),
+            ));
+        }
+        MetricType::HISTOGRAM => {
+            sum.set_histogram(latency::sum(sum.get_histogram(), more.get_histogram()));
+        }
+        MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => {
+            sum.set_gauge(gauge(sum.get_gauge().get_value() + more.get_gauge().get_value()));
+        }
+    }
+}
+
+fn counter(value: f64) -> Counter {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    counter
+}
+
+fn gauge(value: f64) -> Gauge {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    gauge
 }
 
 fn pairs(labels: &[(&str, &str)]) -> Vec<LabelPair> {

@@ -54,3 +54,18 @@ impl Latency {
         metric.map(|metric| metric.get_histogram().clone()).unwrap_or_default()
     }
 }
+
+/// Both together, which have the same bounds.
+pub(super) fn sum(one: &proto::Histogram, other: &proto::Histogram) -> proto::Histogram {
+    let mut sum = proto::Histogram::default();
+    sum.set_sample_count(one.get_sample_count() + other.get_sample_count());
+    sum.set_sample_sum(one.get_sample_sum() + other.get_sample_sum());
+    let buckets = one.get_bucket().iter().zip(other.get_bucket()).map(|(one, other)| {
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(one.upper_bound());
+        bucket.set_cumulative_count(one.cumulative_count() + other.cumulative_count());
+        bucket
+    });
+    sum.set_bucket(buckets.collect());
+    sum
+}

@@ -11,12 +11,14 @@ mod encode;
 mod families;
 mod latency;
 mod rules;
+mod sharded;
 mod traffic;
 
 pub use encode::Format;
 pub use families::{Families, Samples};
 pub use latency::Latency;
-pub use traffic::{Metrics, OpenConnection, Transport};
+pub use sharded::Metrics;
+pub use traffic::{OpenConnection, Transport};
 
 /// The label of what is beyond the last name that has one of its own.
 pub const OVERFLOW: &str = "(other)";

@@ -1,11 +1,18 @@
-//! What exchanges, connections and DNS add to.
+//! What the exchanges, connections and DNS of one worker add to.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::StatusCode;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use super::{Families, Latency, rules::RuleCounts};
+use super::{
+    Families, Latency,
+    rules::{NamedRules, RuleCounts},
+};
 use crate::{
     exchange::{Exchange, Protocol},
     types::{Door, Outcome},
@@ -23,9 +30,9 @@ const fn cause(outcome: Outcome) -> Option<&'static str> {
 /// The classes of statuses, by their first digit.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What is counted of traffic, from the start to the end. Shared by all threads; nothing waits.
+/// What one worker counts of traffic.
 #[derive(Debug)]
-pub struct Metrics {
+pub(super) struct Traffic {
     requests: Requests,
     errors: IntCounterVec,
     /// The same by outcome, for those that can be errors.
@@ -99,8 +106,9 @@ impl Drop for OpenConnection {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Traffic {
+    /// Which rules have a count of their own, all workers agree upon.
+    pub(super) fn new(named: &Arc<NamedRules>) -> Self {
         let (doors, protocols) = (Door::ALL.map(Door::name), Protocol::ALL.map(Protocol::name));
         let open = Opts::new("dispa_active_connections", "Connections of clients that are open.");
         let open = IntGaugeVec::new(open, &["door"]).expect("the names are some");
@@ -144,7 +152,7 @@ impl Default for Metrics {
                 "dispa_retries_total",
                 "Further targets that were tried for a request.",
             ),
-            rules: RuleCounts::new(rules),
+            rules: RuleCounts::new(rules, named),
             connections: Counters::new(
                 "dispa_connections_total",
                 "Connections of clients accepted.",
@@ -225,9 +233,9 @@ impl Default for Dns {
     }
 }
 
-impl Metrics {
+impl Traffic {
     /// An exchange is over.
-    pub fn exchange(&self, exchange: &Exchange) {
+    pub(super) fn exchange(&self, exchange: &Exchange) {
         let Exchange { door, protocol, outcome, status, duration, .. } = *exchange;
         self.requests.inc(door, protocol, outcome);
         if let Some(status) = status {
@@ -257,8 +265,7 @@ impl Metrics {
     }
 
     /// A client's connection was accepted.
-    #[must_use]
-    pub fn connection(&self, door: Door) -> Option<OpenConnection> {
+    pub(super) fn connection(&self, door: Door) -> Option<OpenConnection> {
         self.connections.add(door as usize, 1);
         let open = self.open_by.get(door as usize)?;
         open.inc();
@@ -266,28 +273,27 @@ impl Metrics {
     }
 
     /// A question goes to its resolver.
-    pub fn question(&self, transport: Transport) {
+    pub(super) fn question(&self, transport: Transport) {
         self.dns.questions.add(transport as usize, 1);
     }
 
     /// A question did not get there.
-    pub fn question_lost(&self) {
+    pub(super) fn question_lost(&self) {
         self.dns.lost.inc();
     }
 
     /// An answer came back after so long.
-    pub fn answer(&self, took: Duration) {
+    pub(super) fn answer(&self, took: Duration) {
         self.dns.duration.observe(took);
     }
 
     /// How many exchanges ended in which way; those that did not occur are left out.
-    #[must_use]
-    pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+    pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
         self.requests.outcomes()
     }
 
     /// All of it, for a scrape.
-    pub fn collect(&self, families: &mut Families) {
+    pub(super) fn collect(&self, families: &mut Families) {
         families.collect(&self.requests.all);
         families.collect(&self.errors);
         let mut durations = families.histogram(
@@ -328,6 +334,3 @@ fn counter(name: &str, help: &str) -> IntCounter {
 fn counter_vec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), labels).expect("the names are some")
 }
-
-#[cfg(test)]
-mod tests;

@@ -23,12 +23,18 @@ pub struct Ledger {
 
 impl Default for Ledger {
     fn default() -> Self {
-        let (metrics, followers) = (Metrics::default(), AtomicUsize::new(0));
-        Self { metrics, followers, feed: broadcast::Sender::new(BEHIND) }
+        Self::new(1)
     }
 }
 
 impl Ledger {
+    /// One that so many workers tell.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        let (metrics, followers) = (Metrics::for_workers(workers), AtomicUsize::new(0));
+        Self { metrics, followers, feed: broadcast::Sender::new(BEHIND) }
+    }
+
     /// An exchange is over.
     pub fn finished(&self, exchange: Exchange) {
         self.metrics.exchange(&exchange);

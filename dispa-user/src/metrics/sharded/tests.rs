@@ -8,10 +8,10 @@ use std::{
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::{Metrics, Transport};
+use super::Metrics;
 use crate::{
     exchange::{Exchange, Protocol},
-    metrics::{Families, Format},
+    metrics::{Families, Format, Transport},
     rules::Pattern,
     types::{Door, Outcome},
 };
@@ -129,4 +129,41 @@ fn dns_is_counted_and_timed() {
             "dispa_dns_relay_duration_seconds_count 1",
         ],
     );
+}
+
+#[test]
+fn what_threads_count_apart_is_summed_up() {
+    let metrics = Metrics::for_workers(3);
+    std::thread::scope(|scope| {
+        for _ in 0..7 {
+            scope.spawn(|| {
+                let _open = metrics.connection(Door::Explicit);
+                metrics.exchange(&exchange(
+                    Door::Explicit,
+                    Protocol::Http1,
+                    Outcome::Ok,
+                    Some(200),
+                ));
+            });
+        }
+    });
+    assert_has(
+        &metrics,
+        &[
+            "dispa_requests_total{door=\"explicit\",outcome=\"ok\",protocol=\"http1\"} 7",
+            "dispa_request_duration_seconds_count{door=\"explicit\"} 7",
+            "dispa_request_duration_seconds_bucket{door=\"explicit\",le=\"0.005\"} 7",
+            "dispa_request_duration_seconds_bucket{door=\"explicit\",le=\"0.001\"} 0",
+            "dispa_rule_requests_total{rule=\"*.a.test\"} 7",
+            "dispa_connections_total{door=\"explicit\"} 7",
+            "dispa_active_connections{door=\"explicit\"} 0",
+        ],
+    );
+    assert_eq!(metrics.outcomes().into_iter().collect::<Vec<_>>(), [("ok", 7)]);
+    let text = text(&metrics);
+    let mut series: Vec<_> = text.lines().filter_map(|line| line.rsplit_once(' ')).collect();
+    let all = series.len();
+    series.sort_unstable();
+    series.dedup_by_key(|(name, _)| *name);
+    assert_eq!(series.len(), all, "none is told twice");
 }
