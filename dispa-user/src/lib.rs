@@ -15,6 +15,7 @@ pub mod sniff;
 // Floor 2.
 pub mod config;
 pub mod exchange;
+pub mod metrics;
 
 // Floor 3.
 pub mod net;

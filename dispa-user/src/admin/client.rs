@@ -14,8 +14,10 @@ use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
 use super::{
-    Activity, Explanation, ReloadAnswer, Status, Subject, query,
-    serve::{ACTIVITY, EXCHANGES, EXPLAIN, LIMIT, RELOAD, Refusal, STATUS},
+    Activity, Explanation, ReloadAnswer, Status, Subject,
+    conversation::LIMIT,
+    query,
+    serve::{ACTIVITY, EXCHANGES, EXPLAIN, RELOAD, Refusal, STATUS},
 };
 use crate::exchange::Filter;
 

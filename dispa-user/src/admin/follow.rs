@@ -3,21 +3,17 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures_util::stream;
 use http_body::Frame;
-use http_body_util::{BodyExt as _, StreamBody, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
-use super::activity::Window;
+use super::{activity::Window, conversation::GoesOn};
 use crate::{
     exchange::{Exchange, Filter},
     state::Follower,
 };
-
-/// A body that goes on.
-pub(super) type Lines = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Bytes that are sent together where there is much to tell.
 const PIECE: usize = 32 * 1024;
@@ -36,7 +32,7 @@ pub struct Missed {
 }
 
 /// Each exchange that `filter` wants, as a line of JSON.
-pub(super) fn exchanges(follower: Follower, filter: Filter) -> Lines {
+pub(super) fn exchanges(follower: Follower, filter: Filter) -> GoesOn {
     let lines = stream::unfold((follower, filter), |(mut follower, filter)| async move {
         let mut piece = Vec::new();
         let first = timeout(SILENCE, wanted(&mut follower, &filter)).await.ok();
@@ -70,7 +66,7 @@ async fn wanted(follower: &mut Follower, filter: &Filter) -> Arc<Exchange> {
 }
 
 /// Once a second, as a line of JSON, what the exchanges of that second came to.
-pub(super) fn activity(follower: Follower) -> Lines {
+pub(super) fn activity(follower: Follower) -> GoesOn {
     let ticks = ticks();
     let lines = stream::unfold((follower, ticks), |(mut follower, mut ticks)| async move {
         let (begun, mut window) = (Instant::now(), Window::default());

@@ -3,15 +3,17 @@
 //! [`explain()`] is pure: a [`Setup`] (what the configuration says) and [`Facts`] (what the daemon
 //! knows at this moment, if one was asked) in, an [`Explanation`] out. A running daemon answers over
 //! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), and [`reload`] has
-//! it read its configuration again.
+//! it read its configuration again. Whoever watches it from outside asks a [`Monitor`], over TCP.
 
 mod activity;
 mod client;
+mod conversation;
 mod explain;
 mod explanation;
 mod facts;
 mod follow;
 mod guard;
+mod monitoring;
 mod query;
 mod reach;
 mod serve;
@@ -27,6 +29,7 @@ pub use explain::explain;
 pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
 pub use facts::Facts;
 pub use follow::Missed;
+pub use monitoring::{Monitor, MonitoringPorts, Vitals};
 pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;
 pub use status::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};

@@ -1,33 +1,21 @@
 //! The daemon's side of the unix socket: HTTP/1.1, answers in JSON.
 
-use std::{
-    convert::Infallible,
-    io,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Either, Full};
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::Semaphore,
-    task::{JoinHandle, JoinSet},
-    time::{sleep, timeout},
+    task::JoinHandle,
 };
 
 use super::{
-    Explanation, Facts, Setup, Status, Subject, explain,
-    follow::{self, Lines},
+    Explanation, Facts, Setup, Status, Subject,
+    conversation::{self, Answer, GoesOn, json},
+    explain, follow,
     guard::Guard,
     query,
     socket_file::{SocketError, SocketFile},
@@ -54,18 +42,6 @@ pub(super) const ACTIVITY: &str = "/v1/activity";
 
 /// Readers of what goes on that are served at once; more are refused.
 const MOST_FOLLOWERS: usize = 16;
-
-/// Connections served at once; more wait to be accepted.
-const MOST_CONNECTIONS: usize = 32;
-
-/// The longest a connection may take, from accept to the end of its one answer, unless that goes on.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
-
-/// Bytes of a request's head: the least that hyper allows, and many times what a subject takes.
-const MOST_HEAD_BYTES: usize = 8192;
-
-/// The pause after an accept that failed for want of something (descriptors, memory).
-const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// The daemon's socket. Dropping it ends what is being answered and removes its file.
 #[derive(Debug)]
@@ -108,8 +84,6 @@ struct Desk {
     followers: Arc<Semaphore>,
 }
 
-type Answer = Response<Either<Full<Bytes>, Lines>>;
-
 impl Socket {
     /// Opens the socket that the configuration asks for, and serves it on this runtime. A daemon
     /// without one still does its work: a failure is a warning.
@@ -142,8 +116,9 @@ impl Socket {
         })?;
         let (live, reloader) = (Arc::clone(live), Arc::clone(reloader));
         let followers = Arc::new(Semaphore::new(MOST_FOLLOWERS));
-        let desk = Desk { live, reloader, guard, followers };
-        Ok(Self { task: tokio::spawn(serve(listener, Arc::new(desk))), _file: file })
+        let desk = Arc::new(Desk { live, reloader, guard, followers });
+        let serve = conversation::serve(listener, move |it| converse(it, Arc::clone(&desk)));
+        Ok(Self { task: tokio::spawn(serve), _file: file })
     }
 }
 
@@ -153,54 +128,19 @@ impl Drop for Socket {
     }
 }
 
-/// Accepts until it is dropped, and what it serves with it.
-async fn serve(listener: UnixListener, desk: Arc<Desk>) {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut conversations = JoinSet::new();
-    loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
-        while conversations.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let desk = Arc::clone(&desk);
-                conversations.spawn(async move {
-                    converse(stream, desk).await;
-                    drop(place);
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(_) => sleep(BACK_OFF).await,
-        }
-    }
-}
-
-/// One connection: one request, one answer, which may go on.
 async fn converse(stream: UnixStream, desk: Arc<Desk>) {
     let admitted = desk.guard.admits(&stream);
-    let goes_on = &AtomicBool::new(false);
-    let service = service_fn(|request| {
+    conversation::converse(stream, |request| {
         let desk = Arc::clone(&desk);
         async move {
-            let answer = if admitted {
-                desk.answer(&request).await
-            } else {
-                let who = "only root, the daemon's user and the socket's group";
-                refusal(StatusCode::FORBIDDEN, who)
-            };
-            goes_on.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
-            Ok::<_, Infallible>(answer)
+            if admitted {
+                return desk.answer(&request).await;
+            }
+            let who = "only root, the daemon's user and the socket's group";
+            refusal(StatusCode::FORBIDDEN, who)
         }
-    });
-    let mut connection = http1::Builder::new()
-        .keep_alive(false)
-        .max_buf_size(MOST_HEAD_BYTES)
-        // The limit below is for all of it.
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service);
-    // What goes wrong on the way is the asker's business, who sees it.
-    if timeout(LIMIT, &mut connection).await.is_err() && goes_on.load(Ordering::Relaxed) {
-        let _ = connection.await;
-    }
+    })
+    .await;
 }
 
 impl Desk {
@@ -261,19 +201,16 @@ impl Desk {
     }
 
     /// An answer that goes on until whoever asked goes away.
-    fn follow(&self, lines: impl FnOnce(Follower) -> Lines) -> Answer {
+    fn follow(&self, lines: impl FnOnce(Follower) -> GoesOn) -> Answer {
         let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many follow already");
         };
         let lines = lines(self.live.state().ledger.follow());
-        let lines = lines.map_frame(move |frame| {
+        let held = lines.map_frame(move |frame| {
             let _held = &place;
             frame
         });
-        let mut answer = Response::new(Either::Right(lines.boxed_unsync()));
-        let kind = HeaderValue::from_static("application/x-ndjson");
-        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-        answer
+        conversation::goes_on("application/x-ndjson", held.boxed_unsync())
     }
 
     fn explain_query(&self, query: &str) -> Answer {
@@ -302,18 +239,6 @@ impl Desk {
 
 fn refusal(status: StatusCode, error: &str) -> Answer {
     json(status, &Refusal { error: error.to_owned() })
-}
-
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
-    let (status, text) = match serde_json::to_vec(value) {
-        Ok(text) => (status, text),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
-    };
-    let mut answer = Response::new(Either::Left(Full::from(text)));
-    *answer.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-    answer
 }
 
 #[cfg(test)]

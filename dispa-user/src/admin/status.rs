@@ -1,6 +1,6 @@
 //! How a running daemon's pools are at one moment.
 
-use std::{fmt, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,9 @@ pub struct Status {
     /// How the last reload went; `None` where there was none.
     #[serde(default)]
     pub last_reload: Option<ReloadStatus>,
+    /// Exchanges and relayed connections that have ended, by their outcome.
+    #[serde(default)]
+    pub outcomes: BTreeMap<String, u64>,
     /// Requests that were not sent a second time, for there had been too many of them.
     pub retries_refused: u64,
     /// How many of the connections' programs are known; `None` where nobody wants to know.
@@ -143,6 +146,7 @@ impl Status {
             uptime_seconds: state.since.elapsed().as_secs(),
             generation: state.generation,
             last_reload: ReloadStatus::of(last),
+            outcomes: outcomes(state),
             retries_refused: state.retries_refused(),
             attribution: interception.and_then(|it| it.attribution()).map(AttributionCounts::of),
             not_counted,
@@ -156,6 +160,11 @@ impl AttributionCounts {
         let Counts { attributed, unnamed, unknown } = attribution.counts();
         Self { attributed, unnamed, unknown }
     }
+}
+
+fn outcomes(state: &State) -> BTreeMap<String, u64> {
+    let outcomes = state.ledger.metrics.outcomes().into_iter();
+    outcomes.map(|(name, count)| (name.to_owned(), count)).collect()
 }
 
 impl ReloadStatus {
@@ -246,6 +255,10 @@ impl fmt::Display for Status {
         }
         if let Some(reason) = &self.not_counted {
             writeln!(f, "bytes and round trip times are not counted: {reason}")?;
+        }
+        if !self.outcomes.is_empty() {
+            let ended = self.outcomes.iter().map(|(name, count)| format!("{count} {name}"));
+            writeln!(f, "exchanges: {}", ended.collect::<Vec<_>>().join(", "))?;
         }
         if self.retries_refused > 0 {
             writeln!(f, "not repeated, for too many were: {} requests", self.retries_refused)?;
@@ -381,6 +394,7 @@ mod tests {
             uptime_seconds: 93_784,
             generation: 1,
             last_reload: None,
+            outcomes: [("ok".to_owned(), 7), ("relayed".to_owned(), 2)].into(),
             retries_refused: 5,
             attribution: Some(AttributionCounts { attributed: 12, unnamed: 1, unknown: 2 }),
             not_counted: None,
@@ -390,6 +404,7 @@ mod tests {
             format!("\n{status}"),
             "
 dispa 0.1.0, up for 1 d 2 h
+exchanges: 7 ok, 2 relayed
 not repeated, for too many were: 5 requests
 programs that connected: 12 times known, 2 times not
 

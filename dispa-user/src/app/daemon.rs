@@ -14,11 +14,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
-    StartError,
+    Log, StartError,
     doors::{self, Opened},
 };
 use crate::{
-    admin,
+    admin::{self, Monitor, MonitoringPorts, Vitals},
     attribution::kernel_selection,
     config::{CgroupChoice, Config, Dns, Scheme, Scope},
     control::{
@@ -28,7 +28,7 @@ use crate::{
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     net::SlotRoute,
     proxy::{Listeners, WorkerStart},
-    state::{ConfigSource, Interception, Live, Reloader, State},
+    state::{ConfigSource, Interception, Ledger, Live, Reloader, State},
     upstream::Backend,
 };
 
@@ -44,6 +44,8 @@ pub struct Plan {
     pub cgroup: Option<PathBuf>,
     /// Whether each outcome of the kernel's hooks is logged.
     pub events: bool,
+    /// Whether the daemon can be watched, where the configuration says so.
+    pub monitored: bool,
 }
 
 impl Plan {
@@ -54,7 +56,7 @@ impl Plan {
             CgroupChoice::Auto => Some(Cgroup2::find()?.root().to_owned()),
             CgroupChoice::Path(path) => Some(path.clone()),
         };
-        Ok(Self { explicit: Some(config.server.bind_address), cgroup, events })
+        Ok(Self { explicit: Some(config.server.bind_address), cgroup, events, monitored: true })
     }
 }
 
@@ -64,22 +66,31 @@ pub struct Daemon {
     live: Arc<Live>,
     stop: StopHandle,
     workers: Vec<JoinHandle<()>>,
+    pulse: Pulse,
+    stopped: Stopped,
+    ports: MonitoringPorts,
     route: Option<SlotRoute>,
 }
 
 /// Runs the daemon until a signal asks it to stop.
-pub async fn run(config: &Config, source: ConfigSource, plan: Plan) -> Result<(), StartError> {
+pub async fn run(
+    config: &Config,
+    source: ConfigSource,
+    plan: Plan,
+    log: &Log,
+) -> Result<(), StartError> {
     let hang_up = if io::stdin().is_terminal() { HangUp::Stops } else { HangUp::Reloads };
     let uncaught = StartError::system;
     let mut signals = StopSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
     let reloads = ReloadSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
-    let daemon = Daemon::start(config, plan).await?;
+    let mut daemon = Daemon::start(config, plan).await?;
     warn_of_tls(config, &daemon.live.state());
     let reloader = Reloader::new(source, Arc::clone(&daemon.live));
     let mut reloading = JoinSet::new();
     reloading.spawn(follow_signals(reloads, Arc::clone(&reloader)));
     reloading.spawn(follow_file(Arc::clone(&reloader)));
     let socket = admin::Socket::open(config, &daemon.live, &reloader);
+    let monitor = daemon.monitor(&reloader, log)?;
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     let stop = daemon.stop.clone();
@@ -89,7 +100,9 @@ pub async fn run(config: &Config, source: ConfigSource, plan: Plan) -> Result<()
         stop.advance(Phase::Stopping);
     });
     drop((socket, reloading));
+    // Until the end it can be seen that it comes.
     daemon.stop().await;
+    drop(monitor);
     Ok(())
 }
 
@@ -128,14 +141,21 @@ impl Daemon {
         doors: Option<Doors>,
         route: &mut Option<SlotRoute>,
     ) -> Result<Self, StartError> {
+        let ports = if plan.monitored {
+            MonitoringPorts::open(&config.monitoring)?
+        } else {
+            MonitoringPorts::default()
+        };
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
-        let state = State::new(config, interception, Arc::default());
+        let ledger = Arc::new(Ledger::new(config.server.workers.get()));
+        let state = State::new(config, interception, ledger);
         count_backends(&state);
         let live = Live::new(state);
         let (stop, stopped) = stop_signal();
-        let workers = start_workers(config, listeners, &live, &stopped)?;
+        let pulse = Pulse::new(config.server.workers, monotonic_ns());
+        let workers = start_workers(listeners, &live, &pulse, &stopped)?;
         watch_backends(&live);
-        let mut daemon = Self { live, stop, workers, route: None };
+        let mut daemon = Self { live, stop, workers, pulse, stopped, ports, route: None };
         if let Err(error) = daemon.start_intercepting(plan).await {
             daemon.stop().await;
             return Err(error);
@@ -143,6 +163,19 @@ impl Daemon {
         daemon.route = route.take();
         tracing::info!("ready");
         Ok(daemon)
+    }
+
+    /// Lets it be watched, until what is returned is dropped.
+    fn monitor(&mut self, reloader: &Arc<Reloader>, log: &Log) -> Result<Monitor, StartError> {
+        let vitals = Vitals::new(
+            Arc::clone(&self.live),
+            Arc::clone(reloader),
+            self.pulse.clone(),
+            self.stopped.clone(),
+            log.dropped_lines(),
+        );
+        let serving = Monitor::serve(std::mem::take(&mut self.ports), vitals);
+        serving.map_err(StartError::system("serve metrics and health"))
     }
 
     async fn start_intercepting(&self, plan: &Plan) -> Result<(), StartError> {
@@ -252,12 +285,11 @@ fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, Sta
 }
 
 fn start_workers(
-    config: &Config,
     listeners: Vec<Listeners>,
     live: &Arc<Live>,
+    pulse: &Pulse,
     stopped: &Stopped,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let pulse = Pulse::new(config.server.workers, monotonic_ns());
     let mut workers = Vec::with_capacity(listeners.len());
     for (number, listeners) in listeners.into_iter().enumerate() {
         let start = WorkerStart {

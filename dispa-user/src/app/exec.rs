@@ -35,7 +35,8 @@ pub async fn exec(config: &Config, events: bool, command: &[OsString]) -> Result
     let mut signals =
         StopSignals::catch(HangUp::Stops).map_err(StartError::system("catch signals"))?;
     let cgroup = OwnCgroup::create()?;
-    let plan = Plan { explicit: None, cgroup: Some(cgroup.path.clone()), events };
+    let cgroup_path = Some(cgroup.path.clone());
+    let plan = Plan { explicit: None, cgroup: cgroup_path, events, monitored: false };
     let daemon = Daemon::start(config, plan).await?;
     let status = match spawn(&cgroup.path, command) {
         Ok(child) => wait(child, &mut signals).await.map_err(StartError::system("wait")),

@@ -167,16 +167,16 @@ fn manual() -> io::Result<Vec<u8>> {
 fn daemon(args: &Args) -> Result<u8, CliError> {
     let source = ConfigSource::new(args.config.clone(), overrides(args));
     let config = load(args)?;
-    let _log = start_log(args, &config, None);
+    let log = start_log(args, &config, None)?;
     let plan = Plan::of(&config, args.verbose)?;
-    runtime()?.block_on(app::run(&config, source, plan))?;
+    runtime()?.block_on(app::run(&config, source, plan, &log))?;
     Ok(0)
 }
 
 fn exec(args: &Args, command: &[OsString]) -> Result<u8, CliError> {
     let config = load(args)?;
     // The command's own output comes first; ours only when something is wrong.
-    let _log = start_log(args, &config, Some("warn"));
+    let _log = start_log(args, &config, Some("warn"))?;
     Ok(runtime()?.block_on(app::exec(&config, args.verbose, command))?)
 }
 
@@ -207,13 +207,13 @@ fn overrides(args: &Args) -> Overrides {
     }
 }
 
-fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Log {
+fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Result<Log, CliError> {
     let level = if args.verbose { Some("debug") } else { quieter };
-    let log = app::start_log(&config.logging, level);
+    let log = app::start_log(&config.logging, level)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    log
+    Ok(log)
 }
 
 /// The main thread's runtime: signals, names, the kernel's events. Traffic has the workers'.

@@ -32,10 +32,3 @@ fn file(section: &mut Section<'_>) {
     section.inert("max_file_size", integer(1..=i64::MAX));
     section.inert("rotation", boolean);
 }
-
-/// `[monitoring]`.
-pub(super) fn monitoring(section: &mut Section<'_>) {
-    section.inert("enabled", boolean);
-    section.inert("metrics_port", integer(1..=u16::MAX));
-    section.inert("health_check_port", integer(1..=u16::MAX));
-}

@@ -1,16 +1,30 @@
 //! `[logging]`: what the daemon says of itself, and (without effect yet) the traffic log.
 
+use std::path::PathBuf;
+
 use super::inert;
+use super::problem::Problem;
 use super::section::Section;
-use super::value::choice;
+use super::value::{Reading, Value, choice, parsed};
 
 /// What the daemon says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logging {
     /// The least important level that is still written.
     pub level: Level,
     /// How a line looks.
     pub format: Format,
+    /// Where the lines go.
+    pub output: Output,
+}
+
+/// Where the lines of the log go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// To standard error.
+    Console,
+    /// To this file; a new one is begun when it has grown large.
+    File(PathBuf),
 }
 
 /// How important a message is, the least first.
@@ -45,6 +59,9 @@ const LEVELS: &[(&str, Level)] = &[
     ("error", Level::Error),
 ];
 
+/// Whether the output is a file.
+const OUTPUTS: &[(&str, bool)] = &[("console", false), ("file", true)];
+
 const FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Json)];
 
 impl Logging {
@@ -53,6 +70,30 @@ impl Logging {
         Self {
             level: section.key_or("level", choice(LEVELS), Level::Info),
             format: section.key_or("format", choice(FORMATS), Format::Text),
+            output: output(section),
         }
     }
+}
+
+fn output(section: &mut Section<'_>) -> Output {
+    let to_file = section.key_or("output", choice(OUTPUTS), false);
+    let path = section.key("file_path", file_path);
+    match path {
+        Some(path) if to_file => Output::File(path),
+        None if to_file => {
+            let problem = Problem::error("the log goes to a file, but none is named");
+            section.report_here(problem.help("add `file_path = \"/var/log/dispa/dispa.log\"`"));
+            Output::Console
+        }
+        _ => Output::Console,
+    }
+}
+
+fn file_path(value: &Value<'_>) -> Reading<PathBuf> {
+    let parse = |text: &str| match text {
+        "" => Err("it is empty"),
+        text if text.ends_with('/') || text.contains('\0') => Err("not the path of a file"),
+        text => Ok(PathBuf::from(text)),
+    };
+    parsed(parse, "write a path such as \"/var/log/dispa/dispa.log\"")(value)
 }

@@ -17,6 +17,7 @@ mod http;
 mod inert;
 mod intercept;
 mod logging;
+mod monitoring;
 mod pools;
 mod problem;
 mod programs;
@@ -55,7 +56,8 @@ pub use error::ConfigError;
 pub use health_check::{HealthCheck, LONGEST_EJECTION, Thresholds};
 pub use http::{Forwarded, Http};
 pub use intercept::{CgroupChoice, Dns, Intercept, OnNoBackend, Scope};
-pub use logging::{Format, Level, Logging};
+pub use logging::{Format, Level, Logging, Output};
+pub use monitoring::{Monitoring, MonitoringPort};
 pub use pools::Pool;
 pub use programs::Programs;
 pub use reference::REFERENCE;
@@ -86,6 +88,8 @@ pub struct Config {
     pub logging: Logging,
     /// Where the daemon answers questions about itself.
     pub admin: Admin,
+    /// Where metrics and health are served.
+    pub monitoring: Monitoring,
     /// What is odd but allowed, each ready to be shown to a person.
     pub warnings: Vec<String>,
 }
@@ -147,13 +151,22 @@ impl Config {
         keep("intercept.exclude", self.intercept.exclude != intercept.exclude);
         keep("logging.level", self.logging.level != old.logging.level);
         keep("logging.format", self.logging.format != old.logging.format);
+        keep("logging.output", self.logging.output != old.logging.output);
         keep("admin.socket", self.admin != old.admin);
+        let (ours, theirs) = (&self.monitoring, &old.monitoring);
+        let ips = |it: &Monitoring| (it.metrics.address.ip(), it.health.address.ip());
+        let port = |it: &MonitoringPort| it.address.port();
+        keep("monitoring.enabled", ours.enabled != theirs.enabled);
+        keep("monitoring.bind_address", ips(ours) != ips(theirs));
+        keep("monitoring.metrics_port", port(&ours.metrics) != port(&theirs.metrics));
+        keep("monitoring.health_check_port", port(&ours.health) != port(&theirs.health));
         self.server.bind_address = server.bind_address;
         self.server.workers = server.workers;
         let on_no_backend = self.intercept.on_no_backend;
         self.intercept = Intercept { on_no_backend, ..intercept.clone() };
-        self.logging = old.logging;
+        self.logging = old.logging.clone();
         self.admin = old.admin.clone();
+        self.monitoring = old.monitoring.clone();
         (self, stay)
     }
 
@@ -186,7 +199,7 @@ impl Config {
         let intercept = root.table("intercept", Intercept::read);
         let logging = root.table("logging", Logging::read);
         let admin = root.table("admin", Admin::read);
-        root.table("monitoring", inert::monitoring);
+        let monitoring = root.table("monitoring", Monitoring::read);
         refuse_no_targets(root, &domains, &targets);
         let (connections, health) = (targets.connections, targets.health.clone());
         let pools = Pools::read(root, targets, &domains);
@@ -202,6 +215,7 @@ impl Config {
             intercept,
             logging,
             admin,
+            monitoring,
             warnings: Vec::new(),
         }
     }

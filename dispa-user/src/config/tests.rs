@@ -71,7 +71,7 @@ fn an_empty_document_has_every_default() {
         exclude: Programs::default(),
     };
     assert_eq!(config.intercept, intercept);
-    let logging = Logging { level: Level::Info, format: Format::Text };
+    let logging = Logging { level: Level::Info, format: Format::Text, output: Output::Console };
     assert_eq!(config.logging, logging);
     assert_eq!(config.admin, Admin { socket: Some("/run/dispa/dispa.sock".into()) });
 }
@@ -317,8 +317,15 @@ exclude = { units = ['a.service'] }
 [logging]
 level = 'debug'
 format = 'json'
+output = 'file'
+file_path = '/tmp/log'
 [admin]
 socket = '/run/b'
+[monitoring]
+enabled = false
+bind_address = '::1'
+metrics_port = 1
+health_check_port = 2
 [http]
 via = 'other'
 ";
@@ -338,12 +345,17 @@ via = 'other'
             "intercept.exclude",
             "logging.level",
             "logging.format",
-            "admin.socket"
+            "logging.output",
+            "admin.socket",
+            "monitoring.enabled",
+            "monitoring.bind_address",
+            "monitoring.metrics_port",
+            "monitoring.health_check_port"
         ]
     );
     let intercept = Intercept { on_no_backend: OnNoBackend::Passthrough, ..old.intercept.clone() };
     assert_eq!(config.intercept, intercept);
-    assert_eq!((config.logging, &config.admin), (old.logging, &old.admin));
+    assert_eq!((&config.logging, &config.admin), (&old.logging, &old.admin));
     assert_eq!(config.server.workers, old.server.workers);
     assert_eq!(config.server.request_timeout.as_secs(), 5);
     assert!(config.in_place_of(&old).1.is_empty(), "it was put back");

@@ -159,6 +159,12 @@ impl NameTable {
         self.owned
     }
 
+    /// How many names own any.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        self.names.len()
+    }
+
     /// Prolongs what `name` owns already; gives back the other addresses.
     fn prolong(
         &mut self,

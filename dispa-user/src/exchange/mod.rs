@@ -89,6 +89,15 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Http1, Self::Http2, Self::Tls, Self::Dns, Self::Tcp];
+
+    /// Whether it is read request by request.
+    #[must_use]
+    pub const fn is_http(self) -> bool {
+        matches!(self, Self::Http1 | Self::Http2)
+    }
+
     /// The label that logs and metrics use.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -131,8 +140,7 @@ impl Process {
 }
 
 impl Exchange {
-    /// Whether it failed, and not by the client's doing: answered with 5xx, or ended so that no answer
-    /// could be whole.
+    /// Whether something went wrong: it was answered with 5xx, or its outcome is an error.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.status.is_some_and(|status| status.is_server_error()) || self.outcome.is_error()

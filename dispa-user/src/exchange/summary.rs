@@ -17,7 +17,7 @@ const OCTAVES: usize = 32;
 pub struct Summary {
     /// How many.
     pub count: u64,
-    /// How many of them failed: answered with 5xx, or not at all by our fault or a server's.
+    /// How many of them were errors ([`Exchange::is_error`]).
     pub errors: u64,
     /// Bytes of request bodies.
     pub request_bytes: u64,

@@ -244,6 +244,13 @@ impl SlotTable {
         self.entries.len()
     }
 
+    /// Slots that can be given out, those on offer to the kernel programs among them.
+    #[must_use]
+    pub fn free_count(&self) -> usize {
+        let fresh = SLOT_COUNT.saturating_sub(self.fresh);
+        self.freed.len() + self.offered.len() + usize::try_from(fresh).unwrap_or(usize::MAX)
+    }
+
     /// Leases that connections hold at this moment.
     #[must_use]
     pub fn held(&self) -> u64 {

@@ -28,6 +28,12 @@ impl Pulse {
         if let Some(stamp) = self.stamps.get(worker) {
             stamp.store(now_ns, Ordering::Relaxed);
         }
+        self.oldest()
+    }
+
+    /// The oldest stamp of all.
+    #[must_use]
+    pub fn oldest(&self) -> u64 {
         self.stamps.iter().map(|stamp| stamp.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
 }
@@ -44,5 +50,6 @@ mod tests {
         assert_eq!(pulse.stamp(1, 200), 10);
         assert_eq!(pulse.stamp(2, 300), 100);
         assert_eq!(pulse.stamp(0, 400), 200);
+        assert_eq!(pulse.oldest(), 200);
     }
 }

@@ -13,6 +13,9 @@ use super::tune::tune;
 /// Connections the kernel queues for one worker; it caps this at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
 
+/// The same for those who watch, of whom there are few.
+const SHORT_BACKLOG: i32 = 64;
+
 /// Receive buffer of the door for datagrams, in bytes.
 const DATAGRAM_BUFFER: usize = 1024 * 1024;
 
@@ -21,12 +24,14 @@ pub type Listener = TcpListener;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}{}", hint(source))]
+#[error("cannot listen on {address}: {source}{}", hint(source, setting))]
 pub struct ListenError {
     /// The address.
     pub address: SocketAddr,
     /// Why.
     pub source: io::Error,
+    /// What names the address.
+    pub setting: &'static str,
 }
 
 impl ListenError {
@@ -37,20 +42,33 @@ impl ListenError {
     }
 }
 
-fn hint(source: &io::Error) -> &'static str {
+/// What names the address of the explicit door.
+const EXPLICIT_DOOR: &str = "-b or server.bind_address";
+
+fn hint(source: &io::Error, setting: &str) -> String {
     match source.kind() {
-        io::ErrorKind::AddrInUse => {
+        io::ErrorKind::AddrInUse => format!(
             "; another program holds it (`ss -ltnp` names it): stop it, or choose another address \
-             with -b or server.bind_address"
-        }
+             with {setting}"
+        ),
         io::ErrorKind::AddrNotAvailable => {
-            "; this host has no such address: choose another with -b or server.bind_address"
+            format!("; this host has no such address: choose another with {setting}")
         }
         io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need CAP_NET_BIND_SERVICE: choose another with -b"
+            format!("; ports below 1024 need CAP_NET_BIND_SERVICE: choose another with {setting}")
         }
-        _ => "",
+        _ => String::new(),
     }
+}
+
+/// One listener on `address`, which `setting` names, for no worker.
+pub fn listener(address: SocketAddr, setting: &'static str) -> Result<Listener, ListenError> {
+    let listen = || {
+        let socket = bound(address, Type::STREAM, |_| Ok(()))?;
+        socket.listen(SHORT_BACKLOG)?;
+        Ok(socket.into())
+    };
+    listen().map_err(|source| ListenError { address, source, setting })
 }
 
 /// The explicit door: `workers` listeners on `address`.
@@ -58,7 +76,7 @@ pub fn explicit_door(
     address: SocketAddr,
     workers: NonZeroUsize,
 ) -> Result<Vec<Listener>, ListenError> {
-    let failed = |source| ListenError { address, source };
+    let failed = |source| ListenError { address, source, setting: EXPLICIT_DOOR };
     // A group of SO_REUSEPORT would silently join another process's: a socket without it fails
     // where anyone listens.
     let probe = bound(address, Type::STREAM, |_| Ok(())).map_err(failed)?;
@@ -97,7 +115,10 @@ pub fn transparent_door(
         tries += 1;
         match try_transparent_door(any, workers) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {}
-            opened => return opened.map_err(|source| ListenError { address: any, source }),
+            opened => {
+                let failed = |source| ListenError { address: any, source, setting: EXPLICIT_DOOR };
+                return opened.map_err(failed);
+            }
         }
     }
 }

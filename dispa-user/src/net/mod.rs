@@ -16,7 +16,9 @@ pub use datagram::{Datagram, DatagramDoor};
 pub use dial::{DialError, datagram_socket, dial};
 pub use gate::{Gate, Judge, Judgement};
 pub use linger::linger;
-pub use listen::{ListenError, Listener, TransparentDoor, explicit_door, transparent_door};
+pub use listen::{
+    ListenError, Listener, TransparentDoor, explicit_door, listener, transparent_door,
+};
 pub use prefixed::Prefixed;
 pub use relay::{Failure, Relayed, Side, keep_alive, relay, reset};
 pub use route::{RouteError, SlotRoute, slot_prefix};

@@ -12,6 +12,7 @@ use tokio::{
 use super::{dns_udp::intercepted, finish::Record, origin::Arrival, worker::Worker};
 use crate::{
     dns::{InFlight, lesson},
+    metrics::Transport,
     net::reset,
     types::Outcome,
 };
@@ -38,6 +39,7 @@ pub(super) async fn relay(
     let (from_client, to_client) = client.split();
     let (from_resolver, to_resolver) = resolver.split();
     let questions = copy(from_client, to_resolver, |message| {
+        worker.ending.ledger.metrics.question(Transport::Tcp);
         if let Some(question) = intercepted(message, &worker.state()) {
             in_flight.borrow_mut().asked(question, Instant::now());
         }

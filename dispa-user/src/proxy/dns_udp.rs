@@ -22,11 +22,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::worker::Worker;
+use super::{dns_waiting::Waiting, worker::Worker};
 use crate::{
     dns::{InFlight, Question, lesson},
     kernel::SlotLease,
     life::Phase,
+    metrics::{Metrics, Transport},
     net::{Datagram, DatagramDoor, datagram_socket},
     state::State,
 };
@@ -61,6 +62,8 @@ struct Flow {
     in_flight: RefCell<InFlight>,
     /// Questions of any kind, as far as answers can be told to be theirs.
     unanswered: Cell<u32>,
+    /// When the last of them were asked.
+    waiting: RefCell<Waiting>,
     last_used: Cell<Instant>,
     evicted: Notify,
     lease: SlotLease,
@@ -101,10 +104,13 @@ fn ask(relay: &Rc<Relay>, datagram: Datagram, bytes: &[u8]) {
     let ends = Ends { client: datagram.client, slot: datagram.slot };
     let known = relay.flows.borrow().get(&ends).map(Rc::clone);
     let Some(flow) = known.or_else(|| open(relay, ends)) else { return };
-    flow.last_used.set(Instant::now());
+    let now = Instant::now();
+    flow.last_used.set(now);
     flow.unanswered.set(flow.unanswered.get().saturating_add(1));
+    flow.waiting.borrow_mut().asked(bytes, now);
+    metrics(relay).question(Transport::Udp);
     if let Some(question) = intercepted(bytes, &relay.worker.state()) {
-        flow.in_flight.borrow_mut().asked(question, Instant::now());
+        flow.in_flight.borrow_mut().asked(question, now);
     }
     if let Err(error) = send(&flow.upstream, bytes) {
         note_refusal(&flow, relay, &error);
@@ -140,6 +146,7 @@ fn open(relay: &Rc<Relay>, ends: Ends) -> Option<Rc<Flow>> {
             upstream,
             in_flight: RefCell::default(),
             unanswered: Cell::new(0),
+            waiting: RefCell::default(),
             last_used: Cell::new(Instant::now()),
             evicted: Notify::new(),
             lease,
@@ -239,12 +246,20 @@ fn bring_back(flow: &Flow, relay: &Relay, answer: &[u8]) {
     if let Err(error) = relay.door.send(answer, flow.ends.slot, flow.ends.client) {
         tracing::debug!(%error, client = %flow.ends.client, "an answer is lost");
     }
+    if let Some(took) = flow.waiting.borrow_mut().answered(answer, Instant::now()) {
+        metrics(relay).answer(took);
+    }
+}
+
+fn metrics(relay: &Relay) -> &Metrics {
+    &relay.worker.ending.ledger.metrics
 }
 
 /// A question was lost. If that is for want of descriptors or memory, all are better off without us
 /// until it is over; else nobody can get there, and programs hear that from the host itself.
 fn note_no_socket(resolver: SocketAddr, relay: &Relay, error: &io::Error) {
     tracing::debug!(%error, %resolver, "a question is lost");
+    metrics(relay).question_lost();
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
             relay.worker.starve(error);
@@ -264,6 +279,7 @@ fn leave_alone(resolver: SocketAddr, relay: &Relay) {
 fn note_refusal(flow: &Flow, relay: &Relay, error: &io::Error) {
     let resolver = flow.lease.destination();
     tracing::debug!(%error, %resolver, "a question is lost");
+    metrics(relay).question_lost();
     if error.kind() == io::ErrorKind::ConnectionRefused {
         leave_alone(resolver, relay);
     }

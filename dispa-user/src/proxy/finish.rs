@@ -144,6 +144,7 @@ impl Record {
 
     /// The backend that is to answer; it counts as busy until this record is dropped.
     pub(super) fn backend(&mut self, backend: &Backend, lease: Lease) {
+        backend.note_taken();
         self.target = Some(Arc::clone(&backend.name));
         self.lease = Some(lease);
         self.attempts += 1;

@@ -7,6 +7,7 @@ mod check;
 mod decide;
 mod dns_tcp;
 mod dns_udp;
+mod dns_waiting;
 mod finish;
 mod forward;
 mod forwarded;

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
@@ -211,9 +212,11 @@ async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
 
 fn start(stream: TcpStream, door: Door, worker: &Rc<Worker>) {
     let shared = Rc::clone(worker);
+    let open = worker.ending.ledger.metrics.connection(door);
+    let close = move |()| drop(open);
     match door {
-        Door::Transparent => worker.tasks.spawn(walk::transparent(stream, shared)),
-        Door::Explicit => worker.tasks.spawn(walk::explicit(stream, shared)),
+        Door::Transparent => worker.tasks.spawn(walk::transparent(stream, shared).map(close)),
+        Door::Explicit => worker.tasks.spawn(walk::explicit(stream, shared).map(close)),
     }
 }
 
@@ -249,9 +252,8 @@ fn mark(interception: Option<Arc<Interception>>) -> Mark {
     Rc::new(move |socket, backend| mark_own(interception.as_deref(), socket, backend))
 }
 
-/// Shows the kernel side, as long as this runtime turns, that the daemon is alive.
+/// Shows, to the kernel side and to whoever asks for the daemon's health, that this runtime turns.
 async fn beat(number: usize, pulse: Pulse, worker: Rc<Worker>) {
-    let Some(interception) = &worker.interception else { return };
     let mut ticks = interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -260,7 +262,9 @@ async fn beat(number: usize, pulse: Pulse, worker: Rc<Worker>) {
             continue;
         }
         let oldest = pulse.stamp(number, monotonic_ns());
-        if let Err(error) = interception.heartbeat().beat(oldest) {
+        if let Some(interception) = &worker.interception
+            && let Err(error) = interception.heartbeat().beat(oldest)
+        {
             tracing::warn!(%error, "no heartbeat: connections go direct");
         }
     }

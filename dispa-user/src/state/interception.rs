@@ -92,10 +92,16 @@ pub struct Report {
     pub slots_in_use: usize,
     /// Holds of connections on slots.
     pub slots_held: u64,
+    /// Slots that neither stand for a destination nor rest.
+    pub slots_free: usize,
     /// Addresses that were not learned for want of room, since the start.
     pub not_learned: u64,
     /// Connections, by what is known of who made them.
     pub attributed: Counts,
+    /// Names that own addresses.
+    pub names: usize,
+    /// Addresses that names own, one for each owner.
+    pub addresses: usize,
 }
 
 impl Interception {
@@ -386,11 +392,18 @@ impl Interception {
     /// The accounts at this moment.
     pub fn report(&self) -> Result<Report, KernelError> {
         let outcomes = self.kernel().outcomes()?;
+        let (names, addresses) = {
+            let names = read(&self.names);
+            (names.names(), names.owned())
+        };
         let slots = read(&self.slots);
         Ok(Report {
             outcomes,
             slots_in_use: slots.in_use(),
             slots_held: slots.held(),
+            slots_free: slots.free_count(),
+            names,
+            addresses,
             not_learned: self.not_learned.load(Ordering::Relaxed),
             attributed: self.attribution.as_ref().map(Attribution::counts).unwrap_or_default(),
         })

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::{
     error::{RecvError, TryRecvError},
 };
 
-use crate::exchange::Exchange;
+use crate::{exchange::Exchange, metrics::Metrics};
 
 /// Exchanges that a follower may be behind; it misses what is older.
 const BEHIND: usize = 4_096;
@@ -18,19 +18,29 @@ const BEHIND: usize = 4_096;
 /// Who is told of each exchange, one for all configurations.
 #[derive(Debug)]
 pub struct Ledger {
+    /// What is counted.
+    pub metrics: Metrics,
     followers: AtomicUsize,
     feed: broadcast::Sender<Arc<Exchange>>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self { followers: AtomicUsize::new(0), feed: broadcast::Sender::new(BEHIND) }
+        Self::new(1)
     }
 }
 
 impl Ledger {
+    /// One that so many workers tell.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        let (metrics, followers) = (Metrics::for_workers(workers), AtomicUsize::new(0));
+        Self { metrics, followers, feed: broadcast::Sender::new(BEHIND) }
+    }
+
     /// An exchange is over.
     pub fn finished(&self, exchange: Exchange) {
+        self.metrics.exchange(&exchange);
         exchange.log();
         if self.followers.load(Ordering::Relaxed) > 0 {
             // Nobody may be left by now.

@@ -107,6 +107,10 @@ pub struct Last {
     pub error: Option<String>,
     /// How many were refused.
     pub refused: u64,
+    /// How many were not.
+    pub succeeded: u64,
+    /// When the configuration that counts was read; none if that was at the start.
+    pub succeeded_at: Option<SystemTime>,
 }
 
 /// What a reload did.
@@ -170,6 +174,8 @@ impl Reloader {
         last.error = result.as_ref().err().map(ToString::to_string);
         match &result {
             Ok(Reloaded { generation, needs_restart, warnings }) => {
+                last.succeeded += 1;
+                last.succeeded_at = last.at;
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }

@@ -10,6 +10,9 @@ pub enum Door {
 }
 
 impl Door {
+    /// Both, in order.
+    pub const ALL: [Self; 2] = [Self::Transparent, Self::Explicit];
+
     /// The label that logs and metrics use.
     #[must_use]
     pub const fn name(self) -> &'static str {

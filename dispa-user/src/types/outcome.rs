@@ -34,24 +34,38 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether dispa, a backend or the original destination failed; not a client that asked for what
-    /// there is not, or went away.
+    /// All of them, in order.
+    pub const ALL: [Self; 14] = [
+        Self::Ok,
+        Self::Relayed,
+        Self::NoRule,
+        Self::NoBackend,
+        Self::BadRequest,
+        Self::BackendUnreachable,
+        Self::BackendFailed,
+        Self::OriginUnreachable,
+        Self::OriginFailed,
+        Self::Timeout,
+        Self::ClientTimeout,
+        Self::ClientAborted,
+        Self::Stopped,
+        Self::Internal,
+    ];
+
+    /// Whether something went wrong. That a client or an operator has enough is no error.
     #[must_use]
     pub const fn is_error(self) -> bool {
         match self {
-            Self::Ok
-            | Self::Relayed
-            | Self::NoRule
+            Self::Ok | Self::Relayed | Self::ClientAborted | Self::Stopped => false,
+            Self::NoRule
+            | Self::NoBackend
             | Self::BadRequest
-            | Self::ClientTimeout
-            | Self::ClientAborted
-            | Self::Stopped => false,
-            Self::NoBackend
             | Self::BackendUnreachable
             | Self::BackendFailed
             | Self::OriginUnreachable
             | Self::OriginFailed
             | Self::Timeout
+            | Self::ClientTimeout
             | Self::Internal => true,
         }
     }
@@ -75,5 +89,18 @@ impl Outcome {
             Self::Stopped => "stopped",
             Self::Internal => "internal",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    #[test]
+    fn the_list_is_in_order() {
+        for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, index);
+        }
+        assert_eq!(Outcome::ALL.last(), Some(&Outcome::Internal), "the last one");
     }
 }

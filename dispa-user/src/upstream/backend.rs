@@ -11,6 +11,7 @@ use super::{
 use crate::{
     balance::{Load, Member, key_of},
     config::{HostField, Protocol, Scheme, Target, TargetAuthority, UpstreamConnections},
+    metrics::Latency,
     types::HostName,
 };
 
@@ -101,6 +102,17 @@ impl Backend {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.tally.totals()
+    }
+
+    /// How long it took to begin its answers.
+    #[must_use]
+    pub fn answers(&self) -> &Latency {
+        &self.tally.answers
+    }
+
+    /// A request, or a connection, is to be its.
+    pub fn note_taken(&self) {
+        self.tally.taken();
     }
 
     /// An attempt to connect to it begins.

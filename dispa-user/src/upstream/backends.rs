@@ -109,6 +109,9 @@ impl Backends {
     pub fn probed(&self, backend: &Backend, result: Result<(), &dyn std::error::Error>) {
         let now = self.since.elapsed();
         let changed = backend.health.probed(result.is_ok(), now, &self.thresholds);
+        if let Some(up) = changed {
+            backend.tally.changed(up);
+        }
         match (changed, result) {
             (None, _) => {}
             (Some(true), _) => tracing::info!(target = &*backend.name, "healthy"),
@@ -123,7 +126,7 @@ impl Backends {
     /// if another one of its kind is fit in each of its pools, and half of them stay.
     pub fn exchanged(&self, backend: &Backend, took: Duration, worth: Worth) {
         let now = self.since.elapsed();
-        backend.tally.exchange(worth);
+        backend.tally.exchange(took, worth);
         backend.load.observe(took, worth == Worth::Good, now);
         let failed_again = backend.health.exchanged(worth, now, &self.thresholds);
         if worth == Worth::Good {
@@ -138,6 +141,7 @@ impl Backends {
             return;
         }
         if let Some(length) = backend.health.eject(now, fastrand::f64(), &self.thresholds) {
+            backend.tally.ejected();
             let (name, seconds) = (&*backend.name, length.as_secs());
             if failed_again {
                 tracing::warn!(target = name, seconds, "ejected: it fails again and again");

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use std::time::Duration;
+
 use super::Worth;
+use crate::metrics::Latency;
 
 /// Counts since the backend was first configured. Shared by all threads.
 #[derive(Debug, Default)]
@@ -12,6 +15,11 @@ pub(super) struct Tally {
     failures: AtomicU64,
     opened: AtomicU64,
     unopened: AtomicU64,
+    taken: AtomicU64,
+    ejections: AtomicU64,
+    ups: AtomicU64,
+    downs: AtomicU64,
+    pub(super) answers: Latency,
 }
 
 /// What dispa counted for a backend until one moment.
@@ -27,6 +35,14 @@ pub struct Totals {
     pub opened: u64,
     /// Connections that could not be made.
     pub unopened: u64,
+    /// Requests and connections that it was to have, each attempt.
+    pub taken: u64,
+    /// How often it was ejected.
+    pub ejections: u64,
+    /// How often probes found it well again.
+    pub ups: u64,
+    /// How often probes found it unwell.
+    pub downs: u64,
 }
 
 /// An attempt to connect. Dropped before it has succeeded, it has failed.
@@ -54,7 +70,25 @@ impl Tally {
         Attempt { tally: self, succeeded: false }
     }
 
-    pub(super) fn exchange(&self, worth: Worth) {
+    pub(super) fn taken(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn ejected(&self) {
+        self.ejections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Probes changed their verdict.
+    pub(super) fn changed(&self, up: bool) {
+        let count = if up { &self.ups } else { &self.downs };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An exchange with it ended so, its answer began after so long.
+    pub(super) fn exchange(&self, took: Duration, worth: Worth) {
+        if worth != Worth::Failure {
+            self.answers.observe(took);
+        }
         let count = match worth {
             Worth::Good => &self.good,
             Worth::Error => &self.errors,
@@ -71,6 +105,10 @@ impl Tally {
             failures: of(&self.failures),
             opened: of(&self.opened),
             unopened: of(&self.unopened),
+            taken: of(&self.taken),
+            ejections: of(&self.ejections),
+            ups: of(&self.ups),
+            downs: of(&self.downs),
         }
     }
 }

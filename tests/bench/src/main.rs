@@ -5,6 +5,7 @@ mod backends;
 mod connect;
 mod http;
 mod matcher;
+mod metrics;
 mod statistics;
 
 use anyhow::Result;
@@ -27,6 +28,8 @@ enum Command {
     Http(http::Size),
     /// What finding the rule for a host costs.
     Match(matcher::Size),
+    /// What counting for metrics costs.
+    Metrics(metrics::Size),
     /// The measuring side of `connect`, in a process of its own.
     #[command(name = "__probe", hide = true)]
     Probe(connect::Ends),
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Command::Connect(size) => connect::run(&size),
         Command::Http(size) => http::run(&size),
         Command::Match(size) => matcher::run(size),
+        Command::Metrics(size) => metrics::run(size),
         Command::Probe(ends) => connect::probe(&ends),
         Command::MeasureBackends(size) => backends::measure(size),
     }

@@ -19,6 +19,7 @@ pub struct Config {
     server: String,
     balancing_lines: String,
     intercept_lines: String,
+    monitoring_lines: String,
     sections: String,
 }
 
@@ -47,6 +48,8 @@ impl Config {
             server: String::new(),
             balancing_lines: String::new(),
             intercept_lines: String::new(),
+            // Daemons share the lab's loopback, and with it the default ports.
+            monitoring_lines: "enabled = false\n".to_owned(),
             sections: String::new(),
         }
     }
@@ -99,6 +102,13 @@ impl Config {
         self
     }
 
+    /// Has the daemon watched as these keys of the section `[monitoring]` say, by default none.
+    #[must_use]
+    pub fn monitoring(mut self, lines: &str) -> Self {
+        self.monitoring_lines = format!("{lines}\n");
+        self
+    }
+
     /// Adds whole sections, such as `[http]` with its keys, at the end of the file.
     #[must_use]
     pub fn sections(mut self, text: &str) -> Self {
@@ -144,7 +154,7 @@ impl Config {
     #[must_use]
     pub fn text(&self, cgroup: &Path) -> String {
         let Self { bind, intercept, exclude, balancing, server, sections, .. } = self;
-        let Self { balancing_lines, intercept_lines, .. } = self;
+        let Self { balancing_lines, intercept_lines, monitoring_lines, .. } = self;
         let cgroup = cgroup.display();
         let targets = self.targets.iter().fold(String::new(), |mut text, target| {
             let Target { name, address, weight, keys } = target;
@@ -168,7 +178,8 @@ type = {balancing:?}
 enabled = true
 cgroup = "{cgroup}"
 ports = [80, 443]
-{intercept_lines}[logging]
+{intercept_lines}[monitoring]
+{monitoring_lines}[logging]
 level = "info"
 format = "json"
 {sections}"#
@@ -207,7 +218,7 @@ mod tests {
             "name = \"two\"\nurl = \"http://[::1]:3002\"\nweight = 3\ntimeout = 2\n",
             "format = \"json\"\n[http]\nvia = \"\"\n",
             "type = \"weighted\"\nhash_key = \"path\"\n[intercept]\n",
-            "ports = [80, 443]\ndns = \"resolve\"\n[logging]\n",
+            "ports = [80, 443]\ndns = \"resolve\"\n[monitoring]\nenabled = false\n[logging]\n",
             "cgroup = \"/sys/fs/cgroup/x\"\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is not in\n{text}");

@@ -143,6 +143,11 @@ const BUNDLES: &[Bundle] = &[
         ],
     },
     Bundle {
+        group: Group::Lab,
+        why: "what reads metrics and rings alarms: dispa's are shown to it",
+        packages: &[wanted("prometheus", Program("promtool"))],
+    },
+    Bundle {
         group: Group::Peers,
         why: "other proxies to measure dispa against, and the programs that load them",
         packages: &[

@@ -16,9 +16,12 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Guard, LIMIT, MOST_CONNECTIONS, Socket, SocketError};
+use super::{Guard, Socket, SocketError};
 use crate::{
-    admin::{AskError, Source, Subject, Verdict, ask},
+    admin::{
+        AskError, Source, Subject, Verdict, ask,
+        conversation::{LIMIT, MOST_CONNECTIONS},
+    },
     config::{Config, Overrides},
     state::{ConfigSource, Live, Reloader, State},
 };

@@ -105,9 +105,11 @@ fn the_manuals_example_loads_and_says_what_has_no_effect() {
             "warning: `enabled`, `type` and `retention_days` in [logging] have no effect yet in this version",
             "warning: `url`, `max_connections` and `connection_timeout` in [logging.database] have no effect yet in this version",
             "warning: `directory`, `max_file_size` and `rotation` in [logging.file] have no effect yet in this version",
-            "warning: `enabled`, `metrics_port` and `health_check_port` in [monitoring] have no effect yet in this version",
         ]
     );
+    assert!(config.monitoring.enabled && config.monitoring.metrics.required);
+    assert_eq!(config.monitoring.metrics.address, address("127.0.0.1:9090"));
+    assert_eq!(config.monitoring.health.address, address("127.0.0.1:8081"));
 }
 
 #[test]
@@ -191,4 +193,9 @@ fn what_the_full_file_calls_defaults_are_the_defaults() {
     assert_eq!(left_out.intercept, written.intercept);
     assert_eq!(left_out.logging, written.logging);
     assert_eq!(left_out.admin, written.admin);
+    let places = |config: &Config| {
+        let Monitoring { enabled, metrics, health } = config.monitoring;
+        (enabled, metrics.address, health.address)
+    };
+    assert_eq!(places(&left_out), places(&written));
 }

@@ -352,7 +352,7 @@ error: `monitoring.metrics_port`: 70000 is out of range
   --> c.toml:16:16
    |
 16 | metrics_port = 70000
-   |                ^^^^^ must be from 1 to 65535
+   |                ^^^^^ must be from 0 to 65535
 
 error: unknown key `port` in [monitoring]
   --> c.toml:17:1
@@ -360,7 +360,7 @@ error: unknown key `port` in [monitoring]
 17 | port = 1
    | ^^^^
    |
-   = help: the keys in [monitoring] are `enabled`, `health_check_port` and `metrics_port`
+   = help: the keys in [monitoring] are `bind_address`, `enabled`, `health_check_port` and `metrics_port`
 
 c.toml: 8 errors
 "#

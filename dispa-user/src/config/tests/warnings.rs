@@ -30,15 +30,15 @@ warning: `a.com` is listed twice
 
 accepted! { section_without_effect_and_nothing_to_do,
 "
-[monitoring]
-enabled = true
+[logging.file]
+rotation = true
 ",
 r#"
-warning: `enabled` in [monitoring] has no effect yet in this version
+warning: `rotation` in [logging.file] has no effect yet in this version
  --> c.toml:1:1
   |
-1 | [monitoring]
-  | ^^^^^^^^^^^^
+1 | [logging.file]
+  | ^^^^^^^^^^^^^^
 
 warning: no domain is intercepted
 --> c.toml

@@ -1,11 +1,17 @@
-//! The application log: on standard error, text for people or JSON for machines.
+//! The application log: on standard error or in a file, text for people or JSON for machines.
 
-use std::io::{self, IsTerminal};
+mod journal;
+mod rotated;
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use std::io::{self, IsTerminal, Write};
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::config::{Format, Level, Logging};
+use super::StartError;
+use crate::config::{Format, Level, Logging, Output};
+use journal::Journal;
+use rotated::Rotated;
 
 /// Lines that may wait to be written; more are dropped, for whoever reads the log must never hold up
 /// traffic.
@@ -19,23 +25,44 @@ pub struct Log {
 }
 
 /// Starts the log. `RUST_LOG` wins over `level`, which wins over the configuration's.
-#[must_use]
-pub fn start_log(logging: &Logging, level: Option<&str>) -> Log {
+pub fn start_log(logging: &Logging, level: Option<&str>) -> Result<Log, StartError> {
     let level = level.unwrap_or_else(|| name(logging.level));
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(level)));
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(QUEUE)
-        .thread_name("dispa-log")
-        .finish(io::stderr());
+    let console = logging.output == Output::Console;
+    let (writer, guard) = match &logging.output {
+        Output::Console => queue(io::stderr()),
+        Output::File(path) => {
+            queue(Rotated::open(path).map_err(StartError::system("open the log's file"))?)
+        }
+    };
     let dropped = writer.error_counter();
     let builder = fmt().with_env_filter(filter).with_target(false).with_writer(writer);
     match logging.format {
-        Format::Text => builder.with_ansi(colours(&io::stderr())).init(),
+        Format::Text if console && journal::reads_stderr() => {
+            builder.with_ansi(false).event_format(Journal::default()).init();
+        }
+        Format::Text => builder.with_ansi(console && colours(&io::stderr())).init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).init(),
     }
-    Log { _writer: guard, dropped }
+    Ok(Log { _writer: guard, dropped })
+}
+
+/// A thread of its own writes.
+fn queue(writer: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(QUEUE)
+        .thread_name("dispa-log")
+        .finish(writer)
+}
+
+impl Log {
+    /// Tells how many lines were dropped, as long as anybody asks.
+    #[must_use]
+    pub fn dropped_lines(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
 }
 
 impl Drop for Log {
