@@ -2,6 +2,7 @@
 
 mod keys;
 mod meaning;
+mod monitoring;
 mod pools;
 mod shipped;
 mod values;
