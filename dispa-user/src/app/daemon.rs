@@ -90,7 +90,7 @@ pub async fn run(
     reloading.spawn(follow_signals(reloads, Arc::clone(&reloader)));
     reloading.spawn(follow_file(Arc::clone(&reloader)));
     let socket = admin::Socket::open(config, &daemon.live, &reloader);
-    let monitor = daemon.monitor(&reloader, log)?;
+    let monitor = daemon.monitor(&reloader, log);
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
     let stop = daemon.stop.clone();
@@ -166,7 +166,7 @@ impl Daemon {
     }
 
     /// Lets it be watched, until what is returned is dropped.
-    fn monitor(&mut self, reloader: &Arc<Reloader>, log: &Log) -> Result<Monitor, StartError> {
+    fn monitor(&mut self, reloader: &Arc<Reloader>, log: &Log) -> Monitor {
         let vitals = Vitals::new(
             Arc::clone(&self.live),
             Arc::clone(reloader),
@@ -174,8 +174,7 @@ impl Daemon {
             self.stopped.clone(),
             log.dropped_lines(),
         );
-        let serving = Monitor::serve(std::mem::take(&mut self.ports), vitals);
-        serving.map_err(StartError::system("serve metrics and health"))
+        Monitor::serve(std::mem::take(&mut self.ports), vitals)
     }
 
     async fn start_intercepting(&self, plan: &Plan) -> Result<(), StartError> {

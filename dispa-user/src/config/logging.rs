@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::inert;
-use super::problem::Problem;
 use super::section::Section;
 use super::value::{Reading, Value, choice, parsed};
 
@@ -77,16 +76,12 @@ impl Logging {
 
 fn output(section: &mut Section<'_>) -> Output {
     let to_file = section.key_or("output", choice(OUTPUTS), false);
-    let path = section.key("file_path", file_path);
-    match path {
-        Some(path) if to_file => Output::File(path),
-        None if to_file => {
-            let problem = Problem::error("the log goes to a file, but none is named");
-            section.report_here(problem.help("add `file_path = \"/var/log/dispa/dispa.log\"`"));
-            Output::Console
-        }
-        _ => Output::Console,
-    }
+    let path = if to_file {
+        section.required("file_path", file_path, "\"/var/log/dispa/dispa.log\"")
+    } else {
+        section.key("file_path", file_path)
+    };
+    path.filter(|_| to_file).map_or(Output::Console, Output::File)
 }
 
 fn file_path(value: &Value<'_>) -> Reading<PathBuf> {

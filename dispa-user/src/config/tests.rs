@@ -3,6 +3,7 @@
 mod described;
 mod keys;
 mod meaning;
+mod monitoring;
 mod pools;
 mod programs;
 mod shipped;

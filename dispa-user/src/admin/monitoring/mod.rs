@@ -7,7 +7,6 @@ mod scrape;
 mod targets;
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -26,7 +25,7 @@ use crate::{
     config::{Monitoring, MonitoringPort},
     life::{Pulse, Stopped},
     metrics::Format,
-    net::{self, ListenError, Listener},
+    net::{self, ListenError},
     state::{Live, Reloader},
 };
 use health::Health;
@@ -37,12 +36,12 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// The ports, once they are open.
 #[derive(Debug, Default)]
 pub struct MonitoringPorts {
-    metrics: Option<Listener>,
-    health: Option<Listener>,
+    metrics: Option<TcpListener>,
+    health: Option<TcpListener>,
 }
 
 impl MonitoringPorts {
-    /// Opens those that are wanted. One that nobody asked for may be missing.
+    /// Opens those that are wanted, on this runtime. One that nobody asked for may be missing.
     pub fn open(monitoring: &Monitoring) -> Result<Self, ListenError> {
         if !monitoring.enabled {
             return Ok(Self::default());
@@ -53,10 +52,15 @@ impl MonitoringPorts {
     }
 }
 
-fn open(port: &MonitoringPort, serves: &str) -> Result<Option<Listener>, ListenError> {
-    match net::listener(port.address, port.key) {
+fn open(port: &MonitoringPort, serves: &str) -> Result<Option<TcpListener>, ListenError> {
+    let MonitoringPort { address, key, .. } = *port;
+    let of_runtime = |listener| {
+        let failed = |source| ListenError { address, source, setting: key };
+        TcpListener::from_std(listener).map_err(failed)
+    };
+    match net::listener(address, key).and_then(of_runtime) {
         Ok(listener) => {
-            let address = listener.local_addr().unwrap_or(port.address);
+            let address = listener.local_addr().unwrap_or(address);
             tracing::info!(serves, %address, "listening");
             Ok(Some(listener))
         }
@@ -122,13 +126,13 @@ pub struct Monitor(Vec<JoinHandle<()>>);
 
 impl Monitor {
     /// Serves the ports on this runtime.
-    pub fn serve(ports: MonitoringPorts, mut vitals: Vitals) -> io::Result<Self> {
+    #[must_use]
+    pub fn serve(ports: MonitoringPorts, mut vitals: Vitals) -> Self {
         vitals.serves_metrics = ports.metrics.is_some();
         let vitals = Arc::new(vitals);
         let mut tasks = Vec::new();
         for (listener, page) in [(ports.metrics, Page::Metrics), (ports.health, Page::Health)] {
             let Some(listener) = listener else { continue };
-            let listener = TcpListener::from_std(listener)?;
             let vitals = Arc::clone(&vitals);
             tasks.push(tokio::spawn(conversation::serve(listener, move |stream| {
                 let vitals = Arc::clone(&vitals);
@@ -138,7 +142,7 @@ impl Monitor {
                 })
             })));
         }
-        Ok(Self(tasks))
+        Self(tasks)
     }
 }
 

@@ -57,11 +57,11 @@ fn watched() -> Watched {
     let dropped = writer.error_counter();
     let vitals = Vitals::new(Arc::clone(&live), reloader, pulse.clone(), stopped, dropped);
     let ports = MonitoringPorts::open(&config.monitoring).expect("free ports");
-    let address = |listener: &Option<crate::net::Listener>| {
+    let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().expect("open").local_addr().expect("bound")
     };
     let (metrics, health) = (address(&ports.metrics), address(&ports.health));
-    let monitor = Monitor::serve(ports, vitals).expect("serves");
+    let monitor = Monitor::serve(ports, vitals);
     Watched { live, pulse, stop, metrics, health, _monitor: monitor }
 }
 
