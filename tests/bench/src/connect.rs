@@ -36,10 +36,11 @@ pub(crate) struct Size {
 pub(crate) fn run(size: &Size) -> Result<()> {
     let report = Lab::run(|lab| {
         let rig = Rig::dispa(lab)?;
-        let questions = attribution::measure(size.samples)?;
+        let (questions, kernel_times) = attribution::measure(size.samples)?;
         // iptables brings connection tracking to its whole namespace: it gets one of its own.
         let mut report = Lab::run(|lab| measure(rig.with_iptables(lab)?, size))?;
         report.questions = questions;
+        report.kernel_times.extend(kernel_times);
         Ok(report)
     })?;
     report.print(size);

@@ -18,7 +18,10 @@ use dispa_user::{
 };
 use socket2::SockRef;
 
-use super::rig::{Attached, INTERCEPTED, door};
+use super::{
+    kernel_time::{KernelTime, of_programs},
+    rig::{Attached, INTERCEPTED, door},
+};
 use crate::statistics::quantile;
 
 /// Where the connections of this measurement arrive.
@@ -44,7 +47,7 @@ struct Times {
 }
 
 /// Makes `samples` connections in each turn. This process is the program that connects.
-pub(super) fn measure(samples: usize) -> Result<Vec<Question>> {
+pub(super) fn measure(samples: usize) -> Result<(Vec<Question>, Vec<KernelTime>)> {
     let diag = SocketDiag::open()?;
     let (off, on) = (Side::new(OFF_DOOR, false)?, Side::new(ON_DOOR, true)?);
     let (numbers, known) = (on.attribution(false)?, on.attribution(true)?);
@@ -62,14 +65,22 @@ pub(super) fn measure(samples: usize) -> Result<Vec<Question>> {
         met.push(nanoseconds(begun));
         Ok(())
     })?;
-    Ok(vec![
+    let ignored = &mut Times::default();
+    let mut kernel_times = off.kernel_times("redirected, attribution off", || {
+        off.turn(samples, ignored, |_, _| Ok(()))
+    })?;
+    kernel_times.extend(on.kernel_times("redirected, attribution on", || {
+        on.turn(samples, ignored, |from, here| ask(&known, &diag, from, here))
+    })?);
+    let questions = vec![
         question("connect(), off", without.connect),
         question("connect(), on", named.connect),
         question("at accept, off", without.accept),
         question("at accept: the process alone, for pools that go by it", numbered.accept),
         question("at accept, on", named.accept),
         question("at accept, on, of a process that was never met", met),
-    ])
+    ];
+    Ok((questions, kernel_times))
 }
 
 fn ask(
@@ -102,6 +113,14 @@ impl Side {
         let interceptor = &self.attached.interceptor;
         let clients = interceptor.clients().context("nothing is noted")?;
         Ok(Attribution::new(clients, interceptor.selected_cgroups(), &intercept))
+    }
+
+    fn kernel_times(
+        &self,
+        way: &'static str,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<KernelTime>> {
+        of_programs(&self.attached.interceptor.program_descriptors(), way, work)
     }
 
     fn turn(

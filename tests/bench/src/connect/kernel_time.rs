@@ -6,13 +6,17 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
 
-use super::rig::{Case, Rig};
+use super::{
+    report::name,
+    rig::{Case, Rig},
+};
 
-/// Mean run time of one program in one case.
+/// Mean run time of one program on one way.
 #[derive(Clone, Debug)]
 pub(super) struct KernelTime {
     pub(super) program: &'static str,
-    pub(super) case: Case,
+    /// What the way is called.
+    pub(super) way: &'static str,
     pub(super) mean_ns: f64,
     pub(super) runs: u64,
 }
@@ -22,20 +26,32 @@ const TURNS: usize = 3;
 
 /// Run times of the programs that ran at all, by case.
 pub(super) fn measure(rig: &mut Rig, samples: usize) -> Result<Vec<KernelTime>> {
-    let _on = enable_stats(Stats::RunTime).context("the kernel keeps no BPF statistics")?;
     let mut times = Vec::new();
     for case in [Case::Missed, Case::Redirected] {
-        let before = read(rig)?;
-        for _ in 0..TURNS {
-            rig.measure(case, samples)?;
-        }
-        for (was, is) in before.into_iter().zip(read(rig)?) {
-            let runs = is.runs - was.runs;
-            if runs > 0 {
-                #[expect(clippy::cast_precision_loss, reason = "some thousand runs of some ns")]
-                let mean_ns = (is.ns - was.ns) as f64 / runs as f64;
-                times.push(KernelTime { program: is.program, case, mean_ns, runs });
-            }
+        let attached = rig.interceptor().program_descriptors();
+        times.extend(of_programs(&attached, name(case), || {
+            (0..TURNS).try_for_each(|_| rig.measure(case, samples).map(drop))
+        })?);
+    }
+    Ok(times)
+}
+
+/// Run times of those of `programs` that ran at all while `work` was done.
+pub(super) fn of_programs(
+    programs: &[(&'static str, i32)],
+    way: &'static str,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<Vec<KernelTime>> {
+    let _on = enable_stats(Stats::RunTime).context("the kernel keeps no BPF statistics")?;
+    let before = read(programs)?;
+    work()?;
+    let mut times = Vec::new();
+    for (was, is) in before.into_iter().zip(read(programs)?) {
+        let runs = is.runs - was.runs;
+        if runs > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "some thousand runs of some ns")]
+            let mean_ns = (is.ns - was.ns) as f64 / runs as f64;
+            times.push(KernelTime { program: is.program, way, mean_ns, runs });
         }
     }
     Ok(times)
@@ -47,15 +63,12 @@ struct Account {
     runs: u64,
 }
 
-fn read(rig: &Rig) -> Result<Vec<Account>> {
-    rig.interceptor()
-        .program_descriptors()
-        .into_iter()
-        .map(|(program, descriptor)| {
-            let (ns, runs) = account(descriptor)?;
-            Ok(Account { program, ns, runs })
-        })
-        .collect()
+fn read(programs: &[(&'static str, i32)]) -> Result<Vec<Account>> {
+    let read = |&(program, descriptor): &(&'static str, i32)| {
+        let (ns, runs) = account(descriptor)?;
+        Ok(Account { program, ns, runs })
+    };
+    programs.iter().map(read).collect()
 }
 
 /// The run time so far, in ns, and the runs of the program with this descriptor.

@@ -59,8 +59,8 @@ impl Report {
         println!("\n| kernel program | case | mean run time, ns | runs |");
         println!("|---|---|---|---|");
         for time in &self.kernel_times {
-            let KernelTime { program, case, mean_ns, runs } = time;
-            println!("| {program} | {} | {mean_ns:.0} | {runs} |", name(*case));
+            let KernelTime { program, way, mean_ns, runs } = time;
+            println!("| {program} | {way} | {mean_ns:.0} | {runs} |");
         }
     }
 
@@ -83,7 +83,8 @@ impl Report {
     }
 }
 
-fn name(case: Case) -> &'static str {
+/// What the table calls it.
+pub(super) fn name(case: Case) -> &'static str {
     match case {
         Case::Direct => "direct",
         Case::Missed => "attached, not intercepted",
