@@ -24,6 +24,7 @@ mod suggest;
 mod syntax;
 mod target;
 mod targets;
+mod traffic_log;
 mod value;
 mod virtual_host;
 
@@ -53,6 +54,7 @@ pub use logging::{Format, Level, Logging};
 pub use pools::Pool;
 pub use server::Server;
 pub use target::{HostField, Protocol, Scheme, Target, TargetAuthority};
+pub use traffic_log::{DatabaseUrl, LogContent, LogDatabase, LogFiles, TrafficLog};
 
 /// A configuration that was checked: whoever holds one need not check again.
 #[derive(Debug, Clone)]
@@ -76,6 +78,8 @@ pub struct Config {
     pub intercept: Intercept,
     /// What the daemon says of itself.
     pub logging: Logging,
+    /// How every exchange is written down; none if none is.
+    pub traffic_log: Option<TrafficLog>,
     /// Where the daemon answers questions about itself.
     pub admin: Admin,
     /// What is odd but allowed, each ready to be shown to a person.
@@ -137,12 +141,14 @@ impl Config {
         keep("intercept.dns", self.intercept.dns != intercept.dns);
         keep("logging.level", self.logging.level != old.logging.level);
         keep("logging.format", self.logging.format != old.logging.format);
+        keep("logging (traffic log)", self.traffic_log != old.traffic_log);
         keep("admin.socket", self.admin != old.admin);
         self.server.bind_address = server.bind_address;
         self.server.workers = server.workers;
         let on_no_backend = self.intercept.on_no_backend;
         self.intercept = Intercept { on_no_backend, ..intercept.clone() };
         self.logging = old.logging;
+        self.traffic_log.clone_from(&old.traffic_log);
         self.admin = old.admin.clone();
         (self, stay)
     }
@@ -174,7 +180,8 @@ impl Config {
         let domains = root.table("domains", Domains::read);
         let targets = root.table("targets", Targets::read);
         let intercept = root.table("intercept", Intercept::read);
-        let logging = root.table("logging", Logging::read);
+        let (logging, traffic_log) =
+            root.table("logging", |it| (Logging::read(it), TrafficLog::read(it)));
         let admin = root.table("admin", Admin::read);
         root.table("monitoring", inert::monitoring);
         refuse_no_targets(root, &domains, &targets);
@@ -191,6 +198,7 @@ impl Config {
             connections,
             intercept,
             logging,
+            traffic_log,
             admin,
             warnings: Vec::new(),
         }
