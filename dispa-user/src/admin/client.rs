@@ -15,8 +15,10 @@ use tokio::{net::UnixStream, time::timeout};
 
 use super::{
     Explanation, ReloadAnswer, Status, Subject,
+    logs::{LOG_STATS, LOGS, LogQuestion},
     serve::{EXPLAIN, LIMIT, RELOAD, Refusal, STATUS},
 };
+use crate::sink::{Page, Stats};
 
 /// More than any explanation: 50 addresses, each with a thousand owners.
 const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -67,6 +69,16 @@ pub async fn ask(socket: &Path, subject: &Subject) -> Result<Explanation, AskErr
 /// Asks the daemon at `socket` how its pools are.
 pub async fn status(socket: &Path) -> Result<Status, AskError> {
     fetch(socket, Method::GET, STATUS).await
+}
+
+/// Asks the daemon at `socket` for a page of its traffic log.
+pub async fn logs(socket: &Path, question: &LogQuestion) -> Result<Page, AskError> {
+    fetch(socket, Method::GET, &format!("{LOGS}?{}", question.to_query())).await
+}
+
+/// Asks the daemon at `socket` how the exchanges of its traffic log went.
+pub async fn log_stats(socket: &Path, question: &LogQuestion) -> Result<Vec<Stats>, AskError> {
+    fetch(socket, Method::GET, &format!("{LOG_STATS}?{}", question.to_query())).await
 }
 
 /// Has the daemon at `socket` read its configuration again, and waits for the end of it, if that is

@@ -2,14 +2,15 @@
 //!
 //! [`explain()`] is pure: a [`Setup`] (what the configuration says) and [`Facts`] (what the daemon
 //! knows at this moment, if one was asked) in, an [`Explanation`] out. A running daemon answers over
-//! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), and [`reload`] has
-//! it read its configuration again.
+//! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), [`logs()`] and
+//! [`log_stats`] ask for the traffic log ([`LogQuestion`]), and [`reload`] has it read its configuration again.
 
 mod client;
 mod explain;
 mod explanation;
 mod facts;
 mod guard;
+mod logs;
 mod reach;
 mod serve;
 mod setup;
@@ -18,10 +19,11 @@ mod status;
 mod subject;
 mod text;
 
-pub use client::{AskError, ask, reload, status};
+pub use client::{AskError, ask, log_stats, logs, reload, status};
 pub use explain::explain;
 pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
 pub use facts::Facts;
+pub use logs::{LONGEST_PAGE, LogQuestion, group_by, statuses};
 pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;
 pub use status::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};

@@ -25,11 +25,13 @@ use tokio::{
 use super::{
     Explanation, Facts, Setup, Status, Subject, explain,
     guard::Guard,
+    logs::{self, LOG_STATS, LOGS},
     socket_file::{SocketError, SocketFile},
 };
 use crate::{
     config::Config,
     state::{Live, Reloaded, Reloader},
+    types::percent_decoded,
 };
 
 /// The path that explains.
@@ -93,7 +95,7 @@ struct Desk {
     guard: Guard,
 }
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 impl Socket {
     /// Opens the socket that the configuration asks for, and serves it on this runtime. A daemon
@@ -186,10 +188,12 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
 impl Desk {
     async fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
         let method = match request.uri().path() {
-            EXPLAIN | STATUS => Method::GET,
+            EXPLAIN | STATUS | LOGS | LOG_STATS => Method::GET,
             RELOAD => Method::POST,
             _ => {
-                let there_is = format!("there is only {EXPLAIN}?of=..., {STATUS} and {RELOAD}");
+                let there_is = format!(
+                    "there is only {EXPLAIN}?of=..., {STATUS}, {LOGS}, {LOG_STATS} and {RELOAD}"
+                );
                 return refusal(StatusCode::NOT_FOUND, &there_is);
             }
         };
@@ -205,6 +209,10 @@ impl Desk {
         }
         match request.uri().path() {
             STATUS => json(StatusCode::OK, &Status::of(&self.live.state(), &self.reloader.last())),
+            path @ (LOGS | LOG_STATS) => {
+                let query = request.uri().query().unwrap_or_default();
+                logs::answer(&self.live.state().ledger, path, query).await
+            }
             RELOAD => self.reload(request.uri().query() == Some("wait")).await,
             _ => self.explain_query(request.uri().query().unwrap_or_default()),
         }
@@ -255,11 +263,11 @@ impl Desk {
     }
 }
 
-fn refusal(status: StatusCode, error: &str) -> Answer {
+pub(super) fn refusal(status: StatusCode, error: &str) -> Answer {
     json(status, &Refusal { error: error.to_owned() })
 }
 
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     let (status, text) = match serde_json::to_vec(value) {
         Ok(text) => (status, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
@@ -275,26 +283,7 @@ fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
 fn asked(query: &str) -> Option<String> {
     let mut values = query.split('&').filter_map(|pair| pair.strip_prefix("of="));
     let value = values.next().filter(|_| values.next().is_none())?;
-    percent_decoded(value)
-}
-
-/// RFC 3986 section 2.1; a `%` without two hexadecimal digits after it stands for itself.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| after.split_first_chunk::<2>()).flatten();
-        let decoded = escaped.and_then(|(digits, after)| Some((hexadecimal(*digits)?, after)));
-        let (byte, after) = decoded.unwrap_or((first, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hexadecimal(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    u8::try_from(high? * 16 + low?).ok()
+    String::from_utf8(percent_decoded(value)).ok()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::url_of;
 use crate::{
+    sink::Accounts,
     state::{Interception, Last, State},
     upstream::{Backend, BackendPool, Standing},
 };
@@ -27,6 +28,9 @@ pub struct Status {
     pub retries_refused: u64,
     /// Why the kernel does not count for the targets; `None` where it does.
     pub not_counted: Option<String>,
+    /// What became of every record of the traffic log, for each of its sinks.
+    #[serde(default)]
+    pub traffic_log: Vec<Accounts>,
     /// The pool of the list of targets first.
     pub pools: Vec<PoolStatus>,
 }
@@ -130,6 +134,7 @@ impl Status {
             last_reload: ReloadStatus::of(last),
             retries_refused: state.retries_refused(),
             not_counted,
+            traffic_log: state.ledger.traffic_log().map(|it| it.accounts()).unwrap_or_default(),
             pools: state.backends.pools().iter().map(|pool| PoolStatus::of(pool, state)).collect(),
         }
     }
@@ -227,6 +232,9 @@ impl fmt::Display for Status {
         if self.retries_refused > 0 {
             writeln!(f, "not repeated, for too many were: {} requests", self.retries_refused)?;
         }
+        for accounts in &self.traffic_log {
+            writeln!(f, "traffic log, {accounts}")?;
+        }
         for pool in self.pools.iter().filter(|pool| !pool.targets.is_empty()) {
             writeln!(f, "\npool {} ({})", pool.name, pool.balancing)?;
             table(f, pool.targets.iter().map(TargetStatus::row))?;
@@ -301,6 +309,7 @@ mod tests {
     use super::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};
     use crate::{
         config::{Config, Overrides},
+        sink::Accounts,
         state::{Last, State},
     };
 
@@ -354,6 +363,15 @@ mod tests {
             last_reload: None,
             retries_refused: 5,
             not_counted: None,
+            traffic_log: vec![Accounts {
+                sink: "file".to_owned(),
+                place: "./logs".to_owned(),
+                observed: 10,
+                written: 6,
+                queued: 1,
+                dropped: [("disk_full".to_owned(), 3)].into(),
+                ..Accounts::default()
+            }],
             pools: vec![empty, pool],
         };
         assert_eq!(
@@ -361,6 +379,7 @@ mod tests {
             "
 dispa 0.1.0, up for 1 d 2 h
 not repeated, for too many were: 5 requests
+traffic log, file ./logs: 10 observed = 6 written + 1 queued + 0 spilled + 3 dropped (3 disk_full)
 
 pool b (roundrobin)
   target       state            weight  under way  good  errors  failures  latency  out / in           rtt

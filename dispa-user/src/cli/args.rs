@@ -1,8 +1,16 @@
 //! What may be written on the command line.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+
+use super::logs::{duration, moment};
+use crate::{
+    admin::{group_by, statuses},
+    rules::Pattern,
+    sink::GroupBy,
+};
 
 /// A transparent interception proxy: programs that connect to the domains you name are answered
 /// by the backends you choose.
@@ -102,6 +110,16 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Search the traffic log, or count what is in it.
+    ///
+    /// The running daemon is asked, by the socket that the configuration names; where none answers, the
+    /// database, or the files, of the configuration are read.
+    #[command(
+        after_help = "Example: dispa logs --since 1h --host '*.example.com' --status 5xx\n         \
+                            dispa logs --since 1d --process curl --slower-than 200ms --json\n         \
+                            dispa logs --since 1d --stats target"
+    )]
+    Logs(LogArgs),
     /// Have the running daemon read its configuration again.
     ///
     /// A file that is wrong changes nothing. What cannot change while the daemon runs is named. SIGHUP,
@@ -122,4 +140,45 @@ pub(super) enum Command {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+}
+
+/// What of the traffic log.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogArgs {
+    /// Began then or later: a time (2024-01-31T12:00:00Z, 2024-01-31) or how long ago (1h, 2d).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) since: Option<Timestamp>,
+    /// Began before that time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) until: Option<Timestamp>,
+    /// Asked for this host: example.com, or *.example.com for those below it.
+    #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
+    pub(super) host: Option<Pattern>,
+    /// Answered so: 404, 5xx or 400-499.
+    #[arg(long, value_name = "STATUS", value_parser = statuses)]
+    pub(super) status: Option<(u16, u16)>,
+    /// Made by a process of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) process: Option<String>,
+    /// Took longer than this: 200ms, 2s.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) slower_than: Option<Duration>,
+    /// The newest so many of them.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(super) limit: usize,
+    /// Count them instead: how many, how many failed, how long they took, by host or by target.
+    #[arg(
+        long,
+        value_name = "host|target",
+        value_parser = group_by,
+        num_args = 0..=1,
+        default_missing_value = "host"
+    )]
+    pub(super) stats: Option<GroupBy>,
+    /// Print JSON, a record a line, for machines.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask no daemon.
+    #[arg(long)]
+    pub(super) no_daemon: bool,
 }

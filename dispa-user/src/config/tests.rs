@@ -309,6 +309,7 @@ on_no_backend = 'passthrough'
 [logging]
 level = 'debug'
 format = 'json'
+type = 'both'
 [admin]
 socket = '/run/b'
 [http]
@@ -327,12 +328,14 @@ via = 'other'
             "intercept.dns",
             "logging.level",
             "logging.format",
+            "logging (traffic log)",
             "admin.socket"
         ]
     );
     let intercept = Intercept { on_no_backend: OnNoBackend::Passthrough, ..old.intercept.clone() };
     assert_eq!(config.intercept, intercept);
     assert_eq!((config.logging, &config.admin), (old.logging, &old.admin));
+    assert_eq!(config.traffic_log, None);
     assert_eq!(config.server.workers, old.server.workers);
     assert_eq!(config.server.request_timeout.as_secs(), 5);
     assert!(config.in_place_of(&old).1.is_empty(), "it was put back");

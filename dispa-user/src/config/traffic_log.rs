@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use http::HeaderName;
 
+use super::problem::Problem;
 use super::section::Section;
 use super::value::{Reading, Value, boolean, choice, integer, list, nonempty, parsed, seconds};
 
@@ -232,7 +233,12 @@ impl DatabaseUrl {
 fn database(value: &Value<'_>) -> Reading<DatabaseUrl> {
     let example =
         "write it as \"sqlite://./data/traffic.db\" or \"postgresql://dispa@localhost/traffic\"";
-    parsed(DatabaseUrl::parse, example)(value)
+    let text = nonempty(value)?;
+    DatabaseUrl::parse(&text).map_err(|error| {
+        let problem = Problem::error(error).help(example);
+        // The line is shown with its mark, and logged: not one with a password in it.
+        vec![if text.contains(['@', '?']) { problem } else { problem.at(value.span(), "") }]
+    })
 }
 
 fn path(value: &Value<'_>) -> Reading<PathBuf> {
@@ -251,3 +257,6 @@ fn field(value: &Value<'_>) -> Reading<HeaderName> {
     let parse = |text: &str| text.parse().map_err(|_| "not the name of a header field");
     parsed(parse, "write names such as \"user-agent\"")(value)
 }
+
+#[cfg(test)]
+mod tests;

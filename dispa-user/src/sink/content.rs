@@ -11,6 +11,7 @@ use http::{
 use crate::{
     config::LogContent,
     exchange::{Exchange, Row},
+    types::percent_decoded,
 };
 
 /// What stands for a secret.
@@ -52,7 +53,7 @@ fn field(content: &LogContent, name: &HeaderName, value: &[u8]) -> Box<[u8]> {
 fn redacted_query<'q>(content: &LogContent, query: &'q str) -> Cow<'q, str> {
     let is_secret = |pair: &str| {
         let key = pair.split('=').next().unwrap_or_default();
-        let key = unescaped(key);
+        let key = percent_decoded(key);
         content.redact.iter().any(|it| it.as_bytes().eq_ignore_ascii_case(&key))
     };
     if !query.split(['&', ';', '#']).any(is_secret) {
@@ -68,26 +69,6 @@ fn redacted_query<'q>(content: &LogContent, query: &'q str) -> Cow<'q, str> {
         }
     });
     pairs.collect::<String>().into()
-}
-
-/// A key as a form reads it: `+` and percent escapes undone.
-fn unescaped(key: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(key.len());
-    let mut rest = key.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let digits = (first == b'%').then(|| after.split_first_chunk::<2>()).flatten();
-        let escaped = digits.and_then(|(digits, after)| Some((hexadecimal(*digits)?, after)));
-        let plain = if first == b'+' { b' ' } else { first };
-        let (byte, after) = escaped.unwrap_or((plain, after));
-        bytes.push(byte);
-        rest = after;
-    }
-    bytes
-}
-
-fn hexadecimal(digits: [u8; 2]) -> Option<u8> {
-    let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-    u8::try_from(high? * 16 + low?).ok()
 }
 
 #[cfg(test)]

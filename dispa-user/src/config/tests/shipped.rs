@@ -99,12 +99,16 @@ fn the_manuals_example_loads_and_says_what_has_no_effect() {
     assert!(config.health.enabled);
     assert_eq!((config.health.interval.as_secs(), config.health.timeout.as_secs()), (30, 10));
     assert_eq!((config.health.thresholds.healthy, config.health.thresholds.unhealthy), (2, 3));
+    let log = config.traffic_log.as_ref().expect("asked for");
+    let (files, database) =
+        (log.file.as_ref().expect("files"), log.database.as_ref().expect("both"));
+    assert_eq!((files.directory.to_str(), files.max_file_size), (Some("./logs"), 104_857_600));
+    assert_eq!(database.url, DatabaseUrl::Sqlite("./data/traffic.db".into()));
+    assert_eq!((database.max_connections, database.connection_timeout.as_secs()), (10, 30));
+    assert_eq!((log.retention_days, files.rotation), (30, true));
     assert_eq!(
         titles(&config),
         [
-            "warning: `enabled`, `type` and `retention_days` in [logging] have no effect yet in this version",
-            "warning: `url`, `max_connections` and `connection_timeout` in [logging.database] have no effect yet in this version",
-            "warning: `directory`, `max_file_size` and `rotation` in [logging.file] have no effect yet in this version",
             "warning: `enabled`, `metrics_port` and `health_check_port` in [monitoring] have no effect yet in this version",
         ]
     );
@@ -190,5 +194,11 @@ fn what_the_full_file_calls_defaults_are_the_defaults() {
     assert_eq!(left_out.health.thresholds, written.health.thresholds);
     assert_eq!(left_out.intercept, written.intercept);
     assert_eq!(left_out.logging, written.logging);
+    assert_eq!((left_out.traffic_log, written.traffic_log), (None, None));
+    let both = parse("[logging]\ntype = 'both'").expect("valid").traffic_log;
+    let switched_on = uncommented()
+        .replace("\nenabled = false\n", "\nenabled = true\n")
+        .replace("\ntype = \"file\"\n", "\ntype = \"both\"\n");
+    assert_eq!(parse(&switched_on).expect("valid").traffic_log, both);
     assert_eq!(left_out.admin, written.admin);
 }
