@@ -36,6 +36,8 @@ pub async fn exec(config: &Config, events: bool, command: &[OsString]) -> Result
         StopSignals::catch(HangUp::Stops).map_err(StartError::system("catch signals"))?;
     let cgroup = OwnCgroup::create()?;
     let plan = Plan { explicit: None, cgroup: Some(cgroup.path.clone()), events };
+    // A daemon may be writing that log; what one command asks for is told to whoever runs it.
+    let config = &Config { traffic_log: None, ..config.clone() };
     let daemon = Daemon::start(config, plan).await?;
     let status = match spawn(&cgroup.path, command) {
         Ok(child) => wait(child, &mut signals).await.map_err(StartError::system("wait")),

@@ -1,7 +1,7 @@
 //! A file that consists of whole lines, whatever happened to whoever wrote it.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -61,9 +61,12 @@ impl Lines {
 
     /// Adds whole lines: all of them, or as many as find room.
     pub(super) fn append(&mut self, text: &[u8]) -> Result<(), Torn> {
+        let failed = |error| Torn { lines: 0, error };
         if self.is_torn {
-            self.cut_half_line().map_err(|error| Torn { lines: 0, error })?;
+            self.cut_half_line().map_err(failed)?;
         }
+        // Whoever turns logs may have emptied it, and another daemon added to it.
+        self.length = self.file.metadata().map_err(failed)?.len();
         let mut rest = text;
         let error = loop {
             match self.file.write(rest) {
@@ -84,6 +87,14 @@ impl Lines {
         self.length = self.length.saturating_add(whole as u64);
         self.is_torn = self.file.set_len(self.length).is_err();
         Err(Torn { lines, error })
+    }
+
+    /// Keeps it to ourselves; an error if somebody else does.
+    pub(super) fn lock(&self) -> io::Result<()> {
+        self.file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another dispa uses it"),
+            TryLockError::Error(error) => error,
+        })
     }
 
     /// Forgets all of it.

@@ -12,8 +12,12 @@ use crate::failure::{self, NoPermission};
 use crate::shell;
 
 /// Packages that would start a service at every boot, which the lab starts itself.
-const SERVICES: [(&str, &str); 3] =
-    [("nginx-light", "nginx"), ("unbound", "unbound"), ("haproxy", "haproxy")];
+const SERVICES: [(&str, &str); 4] = [
+    ("nginx-light", "nginx"),
+    ("unbound", "unbound"),
+    ("haproxy", "haproxy"),
+    ("postgresql-15", "postgresql"),
+];
 
 /// apt, with its lists fetched at most once.
 #[derive(Debug, Default)]

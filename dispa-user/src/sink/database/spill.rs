@@ -37,6 +37,7 @@ impl Spill {
     /// Opens or makes it; what an earlier run left in it is still to be loaded. How many lines that is.
     pub(super) fn open(path: &Path, limit: u64) -> io::Result<(Self, u64)> {
         let lines = Lines::open(path)?;
+        lines.lock()?;
         let spill = Self { lines, path: path.to_owned(), limit, loaded: 0 };
         let mut count = 0;
         let mut text = BufReader::new(File::open(path)?);
@@ -141,6 +142,9 @@ mod tests {
         let rest = spill.first(100).expect("reads");
         assert_eq!(rest.rows, rows[3..]);
 
+        let error = Spill::open(&path, u64::MAX).expect_err("in use").to_string();
+        assert_eq!(error, "another dispa uses it");
+        drop(spill);
         let (mut again, left) = Spill::open(&path, u64::MAX).expect("opens");
         assert_eq!(left, 10, "what is not known to be done is loaded again");
         let all = again.first(100).expect("reads");

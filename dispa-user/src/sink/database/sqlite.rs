@@ -1,6 +1,11 @@
 //! `SQLite`, embedded.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use rusqlite::{
@@ -22,6 +27,9 @@ const DIALECT: Dialect = Dialect { uuid: "TEXT", moment: "TEXT", json: "TEXT" };
 #[derive(Debug)]
 pub(in crate::sink) struct Sqlite {
     connection: Connection,
+    path: PathBuf,
+    /// Device and inode of the file.
+    identity: (u64, u64),
     insert: String,
 }
 
@@ -48,7 +56,8 @@ impl Sqlite {
         let insert = format!(
             "INSERT INTO traffic ({columns}) VALUES ({places}) ON CONFLICT (id) DO NOTHING"
         );
-        let mut sqlite = Self { connection, insert };
+        let identity = identity(path)?;
+        let mut sqlite = Self { connection, path: path.to_owned(), identity, insert };
         match purpose {
             Purpose::Write => sqlite.prepare()?,
             Purpose::Read => sqlite.connection.pragma_update(None, "query_only", true)?,
@@ -78,6 +87,9 @@ impl Sqlite {
     }
 
     pub(super) fn insert(&mut self, rows: &[Row<'_>]) -> Result<(), DatabaseError> {
+        if identity(&self.path)? != self.identity {
+            return Err(DatabaseError::Away("another file has taken its place".to_owned()));
+        }
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut insert = transaction.prepare_cached(&self.insert)?;
@@ -140,6 +152,12 @@ impl Sqlite {
         let found = statement.query_map(params_from_iter(&search.values), |row| row.get(0))?;
         Ok(found.collect::<Result<_, _>>()?)
     }
+}
+
+/// By what a file is told from another one of its name.
+fn identity(path: &Path) -> Result<(u64, u64), DatabaseError> {
+    let told = |error: io::Error| DatabaseError::Away(error.to_string());
+    fs::metadata(path).map(|it| (it.dev(), it.ino())).map_err(told)
 }
 
 /// Bytes of the write-ahead log that are kept once it has been copied.

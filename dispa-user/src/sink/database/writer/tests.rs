@@ -112,6 +112,20 @@ fn a_database_that_is_away_is_made_up_for_in_order_and_without_doubles() {
 }
 
 #[test]
+fn a_file_that_is_taken_away_is_made_anew() {
+    let scratch = Scratch::new();
+    let file = scratch.path("data/traffic.db");
+    let log = TrafficLog::open(&config(&scratch)).expect("opens");
+    log.observe(&Arc::new(now(0)));
+    until("the first is written", || log.accounts()[0].written == 1);
+    std::fs::rename(scratch.path("data"), scratch.path("aside")).expect("renames");
+    log.observe(&Arc::new(now(1)));
+    until("the second is written", || log.accounts()[0].written == 2);
+    assert_eq!(closed(&log).written, 2);
+    assert_eq!((count(&file), count(&scratch.path("aside/traffic.db"))), (1, 1));
+}
+
+#[test]
 fn what_is_spilled_at_the_stop_is_loaded_at_the_next_start() {
     let scratch = Scratch::new();
     let config = config(&scratch);
