@@ -72,7 +72,7 @@ impl Queue {
         }
         inner.counts.admit();
         inner.waiting.push_back(Arc::clone(exchange));
-        let much = self.limit / 4;
+        let much = self.much();
         let is_much = inner.bytes < much && bytes >= much && inner.trouble.is_none();
         inner.bytes = bytes;
         inner.poked |= is_much;
@@ -83,15 +83,20 @@ impl Queue {
     }
 
     /// Up to `most` records, as soon as there are enough of them or `interval` has passed; none if there
-    /// are none by then.
+    /// are none by then. What was taken before must have been settled.
     pub(super) fn take(&self, interval: Duration, most: usize) -> Batch {
         let mut inner = self.lock();
-        // A full batch, or what was left behind by one, waits for nobody.
-        if inner.waiting.len() < most {
+        // A full batch waits for nobody, nor does what came while the sink could not get on.
+        if inner.waiting.len() < most && inner.bytes < self.much() {
             inner = self.sleep(inner, interval);
         }
         let count = inner.waiting.len().min(most);
         Batch { exchanges: inner.waiting.drain(..count).collect() }
+    }
+
+    /// Bytes that are worth a look before its time.
+    const fn much(&self) -> usize {
+        self.limit / 4
     }
 
     /// Waits, unless it is time to end.

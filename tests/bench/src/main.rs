@@ -25,6 +25,8 @@ enum Command {
     Connect(connect::Size),
     /// What an exchange costs a proxy: dispa beside nginx and `HAProxy`.
     Http(http::Size),
+    /// What the traffic log costs for each request, and whether all are in it.
+    Log(http::LogSize),
     /// What finding the rule for a host costs.
     Match(matcher::Size),
     /// The measuring side of `connect`, in a process of its own.
@@ -40,6 +42,7 @@ fn main() -> Result<()> {
         Command::Backends(size) => backends::run(size),
         Command::Connect(size) => connect::run(&size),
         Command::Http(size) => http::run(&size),
+        Command::Log(size) => http::run_log(size),
         Command::Match(size) => matcher::run(size),
         Command::Probe(ends) => connect::probe(&ends),
         Command::MeasureBackends(size) => backends::measure(size),

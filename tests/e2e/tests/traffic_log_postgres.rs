@@ -13,7 +13,7 @@ use dispa_lab::{Config, Dispa, Lab, Postgres, until};
 const SOON: Duration = Duration::from_secs(40);
 
 /// How long the server is away.
-const AWAY: Duration = Duration::from_secs(12);
+const AWAY: Duration = Duration::from_mins(1);
 
 /// How long it is there before, and how long requests go on afterwards.
 const THERE: Duration = Duration::from_secs(4);
