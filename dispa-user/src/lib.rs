@@ -23,6 +23,7 @@ pub mod net;
 // Floor 4: each knows nothing of the others.
 pub mod dns;
 pub mod kernel;
+pub mod sink;
 pub mod upstream;
 
 // Floor 5.

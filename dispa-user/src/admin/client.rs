@@ -16,10 +16,14 @@ use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 use super::{
     Activity, Explanation, ReloadAnswer, Status, Subject,
     conversation::LIMIT,
+    logs::{LOG_STATS, LOGS, LogQuestion},
     query,
     serve::{ACTIVITY, EXCHANGES, EXPLAIN, RELOAD, Refusal, STATUS},
 };
-use crate::exchange::Filter;
+use crate::{
+    exchange::Filter,
+    sink::{Page, Stats},
+};
 
 /// More than any explanation: 50 addresses, each with a thousand owners.
 const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -76,6 +80,16 @@ pub async fn ask(socket: &Path, subject: &Subject) -> Result<Explanation, AskErr
 /// Asks the daemon at `socket` how its pools are.
 pub async fn status(socket: &Path) -> Result<Status, AskError> {
     fetch(socket, Method::GET, STATUS).await
+}
+
+/// Asks the daemon at `socket` for a page of its traffic log.
+pub async fn logs(socket: &Path, question: &LogQuestion) -> Result<Page, AskError> {
+    fetch(socket, Method::GET, &format!("{LOGS}?{}", question.to_query())).await
+}
+
+/// Asks the daemon at `socket` how the exchanges of its traffic log went.
+pub async fn log_stats(socket: &Path, question: &LogQuestion) -> Result<Vec<Stats>, AskError> {
+    fetch(socket, Method::GET, &format!("{LOG_STATS}?{}", question.to_query())).await
 }
 
 /// Has the daemon at `socket` read its configuration again, and waits for the end of it, if that is

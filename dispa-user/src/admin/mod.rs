@@ -2,8 +2,9 @@
 //!
 //! [`explain()`] is pure: a [`Setup`] (what the configuration says) and [`Facts`] (what the daemon
 //! knows at this moment, if one was asked) in, an [`Explanation`] out. A running daemon answers over
-//! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), and [`reload`] has
-//! it read its configuration again. Whoever watches it from outside asks a [`Monitor`], over TCP.
+//! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), [`logs()`] and
+//! [`log_stats`] ask for the traffic log ([`LogQuestion`]), and [`reload`] has it read its configuration again.
+//! Whoever watches it from outside asks a [`Monitor`], over TCP.
 
 mod activity;
 mod client;
@@ -13,6 +14,7 @@ mod explanation;
 mod facts;
 mod follow;
 mod guard;
+mod logs;
 mod monitoring;
 mod query;
 mod reach;
@@ -24,11 +26,12 @@ mod subject;
 mod text;
 
 pub use activity::{Activity, Figures, Named};
-pub use client::{AskError, Following, activity, ask, exchanges, reload, status};
+pub use client::{AskError, Following, activity, ask, exchanges, log_stats, logs, reload, status};
 pub use explain::explain;
 pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
 pub use facts::Facts;
 pub use follow::Missed;
+pub use logs::{LONGEST_PAGE, LogQuestion, group_by};
 pub use monitoring::{Monitor, MonitoringPorts, Vitals};
 pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;

@@ -17,6 +17,7 @@ use super::{
     conversation::{self, Answer, GoesOn, json},
     explain, follow,
     guard::Guard,
+    logs::{self, LOG_STATS, LOGS},
     query,
     socket_file::{SocketError, SocketFile},
 };
@@ -146,10 +147,11 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
 impl Desk {
     async fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
         let method = match request.uri().path() {
-            EXPLAIN | STATUS | EXCHANGES | ACTIVITY => Method::GET,
+            EXPLAIN | STATUS | EXCHANGES | ACTIVITY | LOGS | LOG_STATS => Method::GET,
             RELOAD => Method::POST,
             _ => {
-                let paths = [EXPLAIN, STATUS, RELOAD, EXCHANGES, ACTIVITY].join(", ");
+                let paths = [EXPLAIN, STATUS, RELOAD, EXCHANGES, ACTIVITY, LOGS, LOG_STATS];
+                let paths = paths.join(", ");
                 return refusal(StatusCode::NOT_FOUND, &format!("there is only {paths}"));
             }
         };
@@ -165,6 +167,10 @@ impl Desk {
         }
         match request.uri().path() {
             STATUS => json(StatusCode::OK, &Status::of(&self.live.state(), &self.reloader.last())),
+            path @ (LOGS | LOG_STATS) => {
+                let query = request.uri().query().unwrap_or_default();
+                logs::answer(&self.live.state().ledger, path, query).await
+            }
             RELOAD => self.reload(request.uri().query() == Some("wait")).await,
             EXCHANGES => self.exchanges(request.uri().query().unwrap_or_default()),
             ACTIVITY => self.follow(follow::activity),
@@ -237,7 +243,7 @@ impl Desk {
     }
 }
 
-fn refusal(status: StatusCode, error: &str) -> Answer {
+pub(super) fn refusal(status: StatusCode, error: &str) -> Answer {
     json(status, &Refusal { error: error.to_owned() })
 }
 

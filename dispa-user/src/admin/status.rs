@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::setup::url_of;
 use crate::{
     attribution::{Attribution, Counts},
+    sink::Accounts,
     state::{Interception, Last, State},
     upstream::{Backend, BackendPool, Standing},
 };
@@ -34,6 +35,9 @@ pub struct Status {
     pub attribution: Option<AttributionCounts>,
     /// Why the kernel does not count for the targets; `None` where it does.
     pub not_counted: Option<String>,
+    /// What became of every record of the traffic log, for each of its sinks.
+    #[serde(default)]
+    pub traffic_log: Vec<Accounts>,
     /// The pool of the list of targets first.
     pub pools: Vec<PoolStatus>,
 }
@@ -150,6 +154,7 @@ impl Status {
             retries_refused: state.retries_refused(),
             attribution: interception.and_then(|it| it.attribution()).map(AttributionCounts::of),
             not_counted,
+            traffic_log: state.ledger.traffic_log().map(|it| it.accounts()).unwrap_or_default(),
             pools: state.backends.pools().iter().map(|pool| PoolStatus::of(pool, state)).collect(),
         }
     }
@@ -267,6 +272,9 @@ impl fmt::Display for Status {
         {
             writeln!(f, "programs that connected: {attributed} times known, {unknown} times not")?;
         }
+        for accounts in &self.traffic_log {
+            writeln!(f, "traffic log, {accounts}")?;
+        }
         for pool in self.pools.iter().filter(|pool| !pool.targets.is_empty()) {
             writeln!(f, "\npool {} ({})", pool.name, pool.balancing)?;
             table(f, pool.targets.iter().map(TargetStatus::row))?;
@@ -343,6 +351,7 @@ mod tests {
     };
     use crate::{
         config::{Config, Overrides},
+        sink::Accounts,
         state::{Last, State},
     };
 
@@ -398,6 +407,15 @@ mod tests {
             retries_refused: 5,
             attribution: Some(AttributionCounts { attributed: 12, unnamed: 1, unknown: 2 }),
             not_counted: None,
+            traffic_log: vec![Accounts {
+                sink: "file".to_owned(),
+                place: "./logs".to_owned(),
+                observed: 10,
+                written: 6,
+                queued: 1,
+                dropped: [("disk_full".to_owned(), 3)].into(),
+                ..Accounts::default()
+            }],
             pools: vec![empty, pool],
         };
         assert_eq!(
@@ -407,6 +425,7 @@ dispa 0.1.0, up for 1 d 2 h
 exchanges: 7 ok, 2 relayed
 not repeated, for too many were: 5 requests
 programs that connected: 12 times known, 2 times not
+traffic log, file ./logs: 10 observed = 6 written + 1 queued + 0 spilled + 3 dropped (3 disk_full)
 
 pool b (roundrobin)
   target       state            weight  under way  good  errors  failures  latency  out / in           rtt

@@ -28,12 +28,16 @@ use crate::{
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     net::SlotRoute,
     proxy::{Listeners, WorkerStart},
+    sink::TrafficLog,
     state::{ConfigSource, Interception, Ledger, Live, Reloader, State},
     upstream::Backend,
 };
 
 /// Longer than a Linux peer puts an acknowledgement off (`TCP_DELACK_MAX`, 200 ms).
 const LAST_CLOSES: Duration = Duration::from_millis(250);
+
+/// What the traffic log has at least for what waits, even where the open connections took all the time.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// What a run of the daemon is to do, beyond its configuration.
 #[derive(Clone, Debug)]
@@ -124,10 +128,12 @@ impl Daemon {
             config.refuse_door(door)?;
         }
         raise_descriptor_limit();
+        let traffic_log = open_traffic_log(config).await?;
+        let ledger = Arc::new(Ledger::new(config.server.workers.get(), traffic_log));
         let opened =
             doors::open(plan.explicit, plan.cgroup.is_some(), config.server.workers).await?;
         let Opened { listeners, doors, mut route } = opened;
-        let started = Self::start_behind(config, &plan, listeners, doors, &mut route).await;
+        let started = Self::start_behind(config, &plan, listeners, doors, &mut route, ledger).await;
         if let (Err(_), Some(route)) = (&started, route) {
             remove(route).await;
         }
@@ -140,6 +146,7 @@ impl Daemon {
         listeners: Vec<Listeners>,
         doors: Option<Doors>,
         route: &mut Option<SlotRoute>,
+        ledger: Arc<Ledger>,
     ) -> Result<Self, StartError> {
         let ports = if plan.monitored {
             MonitoringPorts::open(&config.monitoring)?
@@ -147,7 +154,6 @@ impl Daemon {
             MonitoringPorts::default()
         };
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
-        let ledger = Arc::new(Ledger::new(config.server.workers.get()));
         let state = State::new(config, interception, ledger);
         count_backends(&state);
         let live = Live::new(state);
@@ -196,6 +202,7 @@ impl Daemon {
     /// Stops in the order that harms nobody: redirection first, then new connections, then, when
     /// they are done or their time is up, the open ones.
     pub async fn stop(self) {
+        let begun = Instant::now();
         let state = self.live.state();
         if let Some(interception) = &state.interception {
             interception.detach();
@@ -216,8 +223,44 @@ impl Daemon {
             remove(route).await;
         }
         last_closes(&state).await;
+        let log = state.ledger.traffic_log();
+        if let Some(log) = log {
+            close_traffic_log(log, begun + drain_timeout).await;
+        }
         report_backends(&state);
         report(&state);
+    }
+}
+
+/// Before the first connection is accepted, so that nothing is missed.
+async fn open_traffic_log(config: &Config) -> Result<Option<Arc<TrafficLog>>, StartError> {
+    let Some(config) = config.traffic_log.clone() else { return Ok(None) };
+    let opening = tokio::task::spawn_blocking(move || TrafficLog::open(&config)).await;
+    let ended = |error| StartError::system("open the traffic log")(io::Error::other(error));
+    Ok(Some(opening.map_err(ended)??))
+}
+
+/// What waits is written in what is left of the time that a stop may take.
+async fn close_traffic_log(log: &Arc<TrafficLog>, deadline: Instant) {
+    let deadline = deadline.max(Instant::now() + LAST_WRITES);
+    let closing = Arc::clone(log);
+    let closed = tokio::task::spawn_blocking(move || closing.close(deadline)).await;
+    if closed.is_err() {
+        tracing::error!("the traffic log ended in a panic");
+    }
+    for accounts in log.accounts() {
+        tracing::info!(
+            target: "dispa::traffic",
+            sink = accounts.sink,
+            place = accounts.place,
+            observed = accounts.observed,
+            written = accounts.written,
+            queued = accounts.queued,
+            spilled = accounts.spilled,
+            dropped = accounts.dropped(),
+            reasons = ?accounts.dropped,
+            "traffic log"
+        );
     }
 }
 

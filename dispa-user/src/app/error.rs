@@ -6,6 +6,7 @@ use crate::{
     config::ConfigError,
     kernel::{CgroupError, KernelError},
     net::ListenError,
+    sink::OpenError,
 };
 
 /// An error that ends the start.
@@ -23,6 +24,9 @@ pub enum StartError {
     /// A target is dispa itself.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// No exchange could be written down.
+    #[error(transparent)]
+    TrafficLog(#[from] OpenError),
     /// The operating system refused something else.
     #[error("cannot {action}: {source}")]
     System {
@@ -38,14 +42,15 @@ impl StartError {
         move |source| Self::System { action, source }
     }
 
-    /// The process' exit code: 1 where the configuration is at fault, 2 where an address cannot be bound, 77 where a permission is
-    /// missing, 71 (`EX_OSERR`, sysexits.h) where the system lacks what interception needs.
+    /// The process' exit code: 1 where the configuration is at fault, 2 where an address cannot be bound, 3 where the
+    /// traffic log cannot be written, 77 where a permission is missing, 71 (`EX_OSERR`, sysexits.h) where the system lacks what interception needs.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Listen(error) if error.is_refusal() => 77,
             Self::Config(_) => 1,
             Self::Listen(_) => 2,
+            Self::TrafficLog(_) => 3,
             Self::Kernel(
                 KernelError::NotPermitted { .. } | KernelError::LacksCapabilities { .. },
             ) => 77,

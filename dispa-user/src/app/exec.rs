@@ -37,6 +37,8 @@ pub async fn exec(config: &Config, events: bool, command: &[OsString]) -> Result
     let cgroup = OwnCgroup::create()?;
     let cgroup_path = Some(cgroup.path.clone());
     let plan = Plan { explicit: None, cgroup: cgroup_path, events, monitored: false };
+    // A daemon may be writing that log; what one command asks for is told to whoever runs it.
+    let config = &Config { traffic_log: None, ..config.clone() };
     let daemon = Daemon::start(config, plan).await?;
     let status = match spawn(&cgroup.path, command) {
         Ok(child) => wait(child, &mut signals).await.map_err(StartError::system("wait")),

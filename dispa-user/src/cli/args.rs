@@ -1,12 +1,16 @@
 //! What may be written on the command line.
 
-use std::{ffi::OsString, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args as Group, Parser, Subcommand};
+use jiff::Timestamp;
 
+use super::logs::{duration, moment};
 use crate::{
+    admin::group_by,
     exchange::{Filter, statuses},
     rules::Pattern,
+    sink::GroupBy,
 };
 
 /// A transparent interception proxy: programs that connect to the domains you name are answered
@@ -143,6 +147,16 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Search the traffic log, or count what is in it.
+    ///
+    /// The running daemon is asked, by the socket that the configuration names; where none answers, the
+    /// database, or the files, of the configuration are read.
+    #[command(
+        after_help = "Example: dispa logs --since 1h --host '*.example.com' --status 5xx\n         \
+                            dispa logs --since 1d --process curl --slower-than 200ms --json\n         \
+                            dispa logs --since 1d --stats target"
+    )]
+    Logs(LogArgs),
     /// Have the running daemon read its configuration again.
     ///
     /// A file that is wrong changes nothing. What cannot change while the daemon runs is named. SIGHUP,
@@ -167,6 +181,47 @@ pub(super) enum Command {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+}
+
+/// What of the traffic log.
+#[derive(Debug, Group)]
+pub(super) struct LogArgs {
+    /// Began then or later: a time (2024-01-31T12:00:00Z, 2024-01-31) or how long ago (1h, 2d).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) since: Option<Timestamp>,
+    /// Began before that time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) until: Option<Timestamp>,
+    /// Asked for this host: example.com, or *.example.com for those below it.
+    #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
+    pub(super) host: Option<Pattern>,
+    /// Answered so: 404, 5xx or 400-499.
+    #[arg(long, value_name = "STATUS", value_parser = statuses)]
+    pub(super) status: Option<(u16, u16)>,
+    /// Made by a process of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) process: Option<String>,
+    /// Took longer than this: 200ms, 2s.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) slower_than: Option<Duration>,
+    /// The newest so many of them.
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(super) limit: usize,
+    /// Count them instead: how many, how many failed, how long they took, by host or by target.
+    #[arg(
+        long,
+        value_name = "host|target",
+        value_parser = group_by,
+        num_args = 0..=1,
+        default_missing_value = "host"
+    )]
+    pub(super) stats: Option<GroupBy>,
+    /// Print JSON, a record a line, for machines.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Ask no daemon.
+    #[arg(long)]
+    pub(super) no_daemon: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,9 +253,9 @@ pub(super) struct Wanted {
     /// The host that was asked for, as a name or as `*.example.com`.
     #[arg(long, value_name = "PATTERN", value_parser = Pattern::parse)]
     host: Option<Pattern>,
-    /// The status, as 503, or as 5xx for all of a kind.
-    #[arg(long, value_parser = status)]
-    status: Option<RangeInclusive<u16>>,
+    /// The status: 503, 5xx or 400-499.
+    #[arg(long, value_parser = statuses)]
+    status: Option<(u16, u16)>,
     /// The target that answered.
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -219,7 +274,7 @@ impl Wanted {
     pub(super) fn filter(&self) -> Filter {
         Filter {
             host: self.host.clone(),
-            status: self.status.clone(),
+            status: self.status,
             target: self.target.clone(),
             process: self.process.clone(),
             outcome: self.outcome.clone(),
@@ -228,33 +283,11 @@ impl Wanted {
     }
 }
 
-fn status(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
-    statuses(text).ok_or("write one as 503, all of a kind as 5xx")
-}
-
-/// `200ms`, `1.5s`, `2m`, `1h`, `7d`.
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    let unit = text.find(|character: char| !character.is_ascii_digit() && character != '.');
-    let (number, unit) = text.split_at(unit.unwrap_or(text.len()));
-    let seconds = match unit {
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return Err("write it with a unit: 200ms, 1.5s, 2m, 1h or 7d"),
-    };
-    let number: f64 = number.parse().map_err(|_| "write a number before the unit, as in 200ms")?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| "that is too long")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::CommandFactory as _;
 
-    use super::{Args, duration};
+    use super::Args;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -272,16 +305,5 @@ mod tests {
             shown.for_each(look);
         }
         look(&Args::command());
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, millis) in [("200ms", 200), ("1.5s", 1_500), ("2m", 120_000), ("1h", 3_600_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for bad in ["", "5", "ms", "1x", "-1s", "1e9s", "9999999999999999999999d", "1..2s"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod doctor;
 mod explain;
+mod logs;
 mod reload;
 mod status;
 mod tail;
@@ -25,10 +26,14 @@ use crate::{
     app::{self, Log, Plan, StartError, colours},
     config::{Config, ConfigError, DEFAULT_SOCKET, Overrides},
     kernel::OLDEST_KERNEL,
+    sink::Unanswered,
     state::ConfigSource,
 };
 use args::{Args, Command, ConfigCommand};
 use serde::Serialize;
+
+/// The traffic log cannot be read; as where it cannot be written at the start.
+const LOG_UNREADABLE: u8 = 3;
 
 /// `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
@@ -50,6 +55,8 @@ enum CliError {
     Usage(#[from] SubjectError),
     #[error(transparent)]
     Ask(#[from] AskError),
+    #[error(transparent)]
+    Logs(#[from] Unanswered),
     #[error("`admin.socket` is \"\": no daemon can be asked; name a socket")]
     NoSocket,
     #[error("cannot start the runtime: {0}")]
@@ -121,6 +128,7 @@ fn run(args: &Args) -> Result<u8, CliError> {
             top::run(&socket(args)?, *once, *json)?;
             Ok(0)
         }
+        Some(Command::Logs(logs)) => logs::run(logs, &load(args)?).map(|()| 0),
         Some(Command::Reload { wait }) => {
             let socket = load(args)?.admin.socket.ok_or(CliError::NoSocket)?;
             reload::run(&socket, *wait)
@@ -251,9 +259,10 @@ impl CliError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NoSocket => 1,
+            Self::Config(_) | Self::NoSocket | Self::Logs(Unanswered::NoLog) => 1,
             Self::Ask(_) => UNAVAILABLE,
             Self::Start(error) => error.exit_code(),
+            Self::Logs(_) => LOG_UNREADABLE,
             Self::Usage(_) => USAGE,
             Self::Runtime(_) | Self::Output(_) => 71,
         }

@@ -1,8 +1,8 @@
-//! `[logging]`: what the daemon says of itself, and (without effect yet) the traffic log.
+//! `[logging]`: what the daemon says of itself. The traffic log, in the same section, is read by
+//! `traffic_log`.
 
 use std::path::PathBuf;
 
-use super::inert;
 use super::section::Section;
 use super::value::{Reading, Value, choice, parsed};
 
@@ -65,7 +65,6 @@ const FORMATS: &[(&str, Format)] = &[("text", Format::Text), ("json", Format::Js
 
 impl Logging {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
-        inert::traffic_log(section);
         Self {
             level: section.key_or("level", choice(LEVELS), Level::Info),
             format: section.key_or("format", choice(FORMATS), Format::Text),

@@ -14,7 +14,6 @@ mod expected;
 mod findings;
 mod health_check;
 mod http;
-mod inert;
 mod intercept;
 mod logging;
 mod monitoring;
@@ -30,6 +29,7 @@ mod suggest;
 mod syntax;
 mod target;
 mod targets;
+mod traffic_log;
 mod value;
 mod virtual_host;
 
@@ -63,6 +63,7 @@ pub use programs::Programs;
 pub use reference::REFERENCE;
 pub use server::Server;
 pub use target::{HostField, Protocol, Scheme, Target, TargetAuthority};
+pub use traffic_log::{DatabaseUrl, LogContent, LogDatabase, LogFiles, TrafficLog};
 
 /// A configuration that was checked: whoever holds one need not check again.
 #[derive(Debug, Clone)]
@@ -86,6 +87,8 @@ pub struct Config {
     pub intercept: Intercept,
     /// What the daemon says of itself.
     pub logging: Logging,
+    /// How every exchange is written down; none if none is.
+    pub traffic_log: Option<TrafficLog>,
     /// Where the daemon answers questions about itself.
     pub admin: Admin,
     /// Where metrics and health are served.
@@ -152,6 +155,7 @@ impl Config {
         keep("logging.level", self.logging.level != old.logging.level);
         keep("logging.format", self.logging.format != old.logging.format);
         keep("logging.output", self.logging.output != old.logging.output);
+        keep("logging (traffic log)", self.traffic_log != old.traffic_log);
         keep("admin.socket", self.admin != old.admin);
         let (ours, theirs) = (&self.monitoring, &old.monitoring);
         let ips = |it: &Monitoring| (it.metrics.address.ip(), it.health.address.ip());
@@ -165,6 +169,7 @@ impl Config {
         let on_no_backend = self.intercept.on_no_backend;
         self.intercept = Intercept { on_no_backend, ..intercept.clone() };
         self.logging = old.logging.clone();
+        self.traffic_log.clone_from(&old.traffic_log);
         self.admin = old.admin.clone();
         self.monitoring = old.monitoring.clone();
         (self, stay)
@@ -197,7 +202,8 @@ impl Config {
         let domains = root.table("domains", Domains::read);
         let targets = root.table("targets", Targets::read);
         let intercept = root.table("intercept", Intercept::read);
-        let logging = root.table("logging", Logging::read);
+        let (logging, traffic_log) =
+            root.table("logging", |it| (Logging::read(it), TrafficLog::read(it)));
         let admin = root.table("admin", Admin::read);
         let monitoring = root.table("monitoring", Monitoring::read);
         refuse_no_targets(root, &domains, &targets);
@@ -214,6 +220,7 @@ impl Config {
             connections,
             intercept,
             logging,
+            traffic_log,
             admin,
             monitoring,
             warnings: Vec::new(),

@@ -76,6 +76,11 @@ impl<'d> Section<'d> {
         self.table.is_some()
     }
 
+    /// Whether a key is there, whatever its value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(name))
+    }
+
     /// The value of an optional key; none also if it is wrong, which is then reported.
     pub(super) fn key<T>(
         &mut self,

@@ -320,6 +320,7 @@ level = 'debug'
 format = 'json'
 output = 'file'
 file_path = '/tmp/log'
+type = 'both'
 [admin]
 socket = '/run/b'
 [monitoring]
@@ -347,6 +348,7 @@ via = 'other'
             "logging.level",
             "logging.format",
             "logging.output",
+            "logging (traffic log)",
             "admin.socket",
             "monitoring.enabled",
             "monitoring.bind_address",
@@ -357,6 +359,7 @@ via = 'other'
     let intercept = Intercept { on_no_backend: OnNoBackend::Passthrough, ..old.intercept.clone() };
     assert_eq!(config.intercept, intercept);
     assert_eq!((&config.logging, &config.admin), (&old.logging, &old.admin));
+    assert_eq!(config.traffic_log, None);
     assert_eq!(config.server.workers, old.server.workers);
     assert_eq!(config.server.request_timeout.as_secs(), 5);
     assert!(config.in_place_of(&old).1.is_empty(), "it was put back");

@@ -1,6 +1,6 @@
 //! Which exchanges are wanted.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use super::Exchange;
 use crate::rules::Pattern;
@@ -10,8 +10,8 @@ use crate::rules::Pattern;
 pub struct Filter {
     /// The host that was asked for.
     pub host: Option<Pattern>,
-    /// The status of the answer.
-    pub status: Option<RangeInclusive<u16>>,
+    /// The status of the answer, in these bounds.
+    pub status: Option<(u16, u16)>,
     /// The backend.
     pub target: Option<String>,
     /// The name or number of the process.
@@ -29,8 +29,8 @@ impl Filter {
         let process = exchange.process.as_deref();
         is(self.host.as_ref(), |pattern| {
             exchange.host.as_ref().is_some_and(|host| pattern.matches(host))
-        }) && is(self.status.as_ref(), |wanted| {
-            exchange.status.is_some_and(|status| wanted.contains(&status.as_u16()))
+        }) && is(self.status, |(low, high)| {
+            exchange.status.is_some_and(|status| (low..=high).contains(&status.as_u16()))
         }) && is(self.target.as_ref(), |name| exchange.target.as_deref() == Some(name))
             && is(self.process.as_ref(), |wanted| {
                 process.is_some_and(|it| {
@@ -47,17 +47,20 @@ fn is<T>(wanted: Option<T>, test: impl FnOnce(T) -> bool) -> bool {
     wanted.is_none_or(test)
 }
 
-/// `503`, or `5xx` for all of a kind.
-#[must_use]
-pub fn statuses(text: &str) -> Option<RangeInclusive<u16>> {
-    let range = match text.strip_suffix("xx").or_else(|| text.strip_suffix("XX")) {
-        Some(class) => {
-            let first = class.parse::<u16>().ok()?.checked_mul(100)?;
-            first..=first.checked_add(99)?
-        }
-        None => text.parse().map(|status| status..=status).ok()?,
+/// Reads `404`, `5xx` or `400-499`.
+pub fn statuses(text: &str) -> Result<(u16, u16), String> {
+    let bounds = match text.split_once('-') {
+        Some((low, high)) => low.parse().ok().zip(high.parse().ok()),
+        None => match text.strip_suffix("xx") {
+            Some(class) => {
+                class.parse().ok().filter(|it| *it < 10).map(|it: u16| (it * 100, it * 100 + 99))
+            }
+            None => text.parse().ok().map(|status| (status, status)),
+        },
     };
-    (100..=599).contains(range.start()).then_some(range)
+    bounds
+        .filter(|(low, high)| low <= high)
+        .ok_or_else(|| "not a status, as 404, a class, as 5xx, or several, as 400-499".to_owned())
 }
 
 #[cfg(test)]
@@ -99,6 +102,7 @@ mod tests {
             response_bytes: 0,
             fault: None,
             outcome: Outcome::BackendFailed,
+            headers: Vec::new(),
         }
     }
 
@@ -109,7 +113,7 @@ mod tests {
         let ms = |ms| Some(Duration::from_millis(ms));
         let all = Filter {
             host: pattern("*.example.com"),
-            status: statuses("5xx"),
+            status: statuses("5xx").ok(),
             target: text("one"),
             process: text("curl"),
             outcome: text("backend_failed"),
@@ -120,7 +124,7 @@ mod tests {
         assert!(Filter { process: text("42"), ..all.clone() }.wants(&exchange()));
         for other in [
             Filter { host: pattern("example.com"), ..all.clone() },
-            Filter { status: statuses("503"), ..all.clone() },
+            Filter { status: statuses("503").ok(), ..all.clone() },
             Filter { target: text("two"), ..all.clone() },
             Filter { process: text("wget"), ..all.clone() },
             Filter { outcome: text("ok"), ..all.clone() },
@@ -133,11 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_one_or_a_kind() {
-        assert_eq!(statuses("404"), Some(404..=404));
-        assert_eq!(statuses("4xx"), Some(400..=499));
-        for bad in ["", "xx", "4x", "99", "6xx", "700", "655xx", "-4xx", "ok"] {
-            assert_eq!(statuses(bad), None, "{bad}");
+    fn statuses_are_one_or_many() {
+        assert_eq!(statuses("404"), Ok((404, 404)));
+        assert_eq!(statuses("5xx"), Ok((500, 599)));
+        assert_eq!(statuses("400-404"), Ok((400, 404)));
+        for wrong in ["", "x", "99xx", "5-4", "-1"] {
+            assert!(statuses(wrong).is_err(), "{wrong}");
         }
     }
 }

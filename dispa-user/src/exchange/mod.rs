@@ -14,7 +14,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Method, StatusCode, uri::PathAndQuery};
+use bytes::Bytes;
+use http::{HeaderName, Method, StatusCode, uri::PathAndQuery};
 use uuid::Uuid;
 
 use crate::{
@@ -53,8 +54,10 @@ pub struct Exchange {
     pub host: Option<HostName>,
     /// The request's.
     pub method: Option<Method>,
-    /// The request's path and query; only the path is written down.
+    /// The request's path and query; the query is written down only where that is asked for.
     pub path: Option<PathAndQuery>,
+    /// Those fields of the request that are to be written down, secrets among them already replaced.
+    pub headers: Vec<(HeaderName, Box<[u8]>)>,
     /// What matched the host.
     pub rule: Option<Pattern>,
     /// The backend that answered, or the last that was to.
@@ -144,6 +147,26 @@ impl Exchange {
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.status.is_some_and(|status| status.is_server_error()) || self.outcome.is_error()
+    }
+
+    /// Lets go of the buffer that its head was read into: from now on it holds its own bytes alone.
+    pub fn detach(&mut self) {
+        let copy = |path: PathAndQuery| {
+            let own = Bytes::copy_from_slice(path.as_str().as_bytes());
+            PathAndQuery::from_maybe_shared(own).unwrap_or(path)
+        };
+        self.path = self.path.take().map(copy);
+    }
+
+    /// Bytes of memory that it takes, about.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let path = self.path.as_ref().map_or(0, |path| path.as_str().len());
+        let host = self.host.as_ref().map_or(0, |host| host.as_str().len());
+        let field = |(name, value): &(HeaderName, Box<[u8]>)| {
+            size_of::<(HeaderName, Box<[u8]>)>() + name.as_str().len() + value.len()
+        };
+        size_of::<Self>() + path + host + self.headers.iter().map(field).sum::<usize>()
     }
 
     /// Writes it to the application log.

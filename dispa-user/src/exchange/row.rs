@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Exchange, Protocol};
+use crate::types::Outcome;
 
 /// An exchange in the names and units of the traffic log. A field of which nothing is known is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,9 @@ pub struct Row<'a> {
     /// The request's path, without its query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Cow<'a, str>>,
+    /// The request's query, where it is to be written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Cow<'a, str>>,
     /// The pattern that matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Cow<'a, str>>,
@@ -89,6 +94,18 @@ pub struct Row<'a> {
     /// Its container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Cow<'a, str>>,
+    /// Fields of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<BTreeMap<Cow<'a, str>, String>>,
+}
+
+impl Row<'_> {
+    /// As [`Exchange::is_error`].
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.status_code.is_some_and(|status| (500..600).contains(&status))
+            || Outcome::ALL.iter().any(|it| it.name() == self.outcome && it.is_error())
+    }
 }
 
 impl Exchange {
@@ -109,6 +126,7 @@ impl Exchange {
             host,
             method: self.method.as_ref().map(Method::as_str).map(Cow::from),
             path: self.path.as_ref().map(PathAndQuery::path).map(Cow::from),
+            query: None,
             rule: self.rule.as_ref().map(|rule| rule.to_string().into()),
             target: self.target.as_deref().map(Cow::from),
             attempts: self.attempts,
@@ -126,7 +144,21 @@ impl Exchange {
             cgroup: process.and_then(|it| it.cgroup.as_deref()).map(Cow::from),
             unit: process.and_then(|it| it.unit.as_deref()).map(Cow::from),
             container: process.and_then(|it| it.container.as_deref()).map(Cow::from),
+            headers: self.written_headers(),
         }
+    }
+
+    /// The values of a field that is there several times are joined (RFC 9110 section 5.3).
+    fn written_headers(&self) -> Option<BTreeMap<Cow<'_, str>, String>> {
+        let mut headers = BTreeMap::<_, String>::new();
+        for (name, value) in &self.headers {
+            let joined = headers.entry(Cow::from(name.as_str())).or_default();
+            if !joined.is_empty() {
+                joined.push_str(", ");
+            }
+            joined.push_str(&String::from_utf8_lossy(value));
+        }
+        Some(headers).filter(|it| !it.is_empty())
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Version, uri::PathAndQuery};
+use http::{HeaderName, Method, Request, StatusCode, Version, uri::PathAndQuery};
 use http_body::{Body, Frame, SizeHint};
 use uuid::Uuid;
 
@@ -53,6 +53,7 @@ pub(super) struct Record {
     host: Option<HostName>,
     method: Option<Method>,
     target_path: Option<PathAndQuery>,
+    headers: Vec<(HeaderName, Box<[u8]>)>,
     rule: Option<Pattern>,
     target: Option<Arc<str>>,
     attempts: u32,
@@ -87,6 +88,7 @@ impl Record {
             Self::new(client.door(), client.address(), client.arrival(), protocol, ending);
         record.method = Some(request.method().clone());
         record.target_path = request.uri().path_and_query().cloned();
+        record.headers = ending.ledger.written_fields(request.headers());
         record
     }
 
@@ -106,6 +108,7 @@ impl Record {
             host: None,
             method: None,
             target_path: None,
+            headers: Vec::new(),
             rule: None,
             target: None,
             attempts: 0,
@@ -185,6 +188,7 @@ impl Record {
             // Nothing of such a request is worth repeating; of one whose head was refused there is
             // nothing to repeat.
             (self.method, self.target_path) = (None, None);
+            self.headers = Vec::new();
         }
     }
 
@@ -237,6 +241,7 @@ impl Drop for Record {
             host: self.host.take(),
             method: self.method.take(),
             path: self.target_path.take(),
+            headers: std::mem::take(&mut self.headers),
             rule: self.rule.take(),
             target: self.target.take(),
             attempts: self.attempts,

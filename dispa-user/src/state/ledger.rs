@@ -5,12 +5,13 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use http::{HeaderMap, HeaderName};
 use tokio::sync::broadcast::{
     self,
     error::{RecvError, TryRecvError},
 };
 
-use crate::{exchange::Exchange, metrics::Metrics};
+use crate::{exchange::Exchange, metrics::Metrics, sink::TrafficLog};
 
 /// Exchanges that a follower may be behind; it misses what is older.
 const BEHIND: usize = 4_096;
@@ -22,30 +23,52 @@ pub struct Ledger {
     pub metrics: Metrics,
     followers: AtomicUsize,
     feed: broadcast::Sender<Arc<Exchange>>,
+    traffic_log: Option<Arc<TrafficLog>>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self::new(1)
+        Self::new(1, None)
     }
 }
 
 impl Ledger {
-    /// One that so many workers tell.
+    /// One that so many workers tell, and that writes every exchange into this log, if there is one.
     #[must_use]
-    pub fn new(workers: usize) -> Self {
+    pub fn new(workers: usize, traffic_log: Option<Arc<TrafficLog>>) -> Self {
         let (metrics, followers) = (Metrics::for_workers(workers), AtomicUsize::new(0));
-        Self { metrics, followers, feed: broadcast::Sender::new(BEHIND) }
+        Self { metrics, followers, feed: broadcast::Sender::new(BEHIND), traffic_log }
     }
 
     /// An exchange is over.
-    pub fn finished(&self, exchange: Exchange) {
+    pub fn finished(&self, mut exchange: Exchange) {
         self.metrics.exchange(&exchange);
         exchange.log();
-        if self.followers.load(Ordering::Relaxed) > 0 {
-            // Nobody may be left by now.
-            let _ = self.feed.send(Arc::new(exchange));
+        let followed = self.followers.load(Ordering::Relaxed) > 0;
+        if !followed && self.traffic_log.is_none() {
+            return;
         }
+        exchange.detach();
+        let exchange = Arc::new(exchange);
+        if let Some(log) = &self.traffic_log {
+            log.observe(&exchange);
+        }
+        if followed {
+            // Nobody may be left by now.
+            let _ = self.feed.send(exchange);
+        }
+    }
+
+    /// The traffic log, where one is written.
+    #[must_use]
+    pub fn traffic_log(&self) -> Option<&Arc<TrafficLog>> {
+        self.traffic_log.as_ref()
+    }
+
+    /// Those of a request's fields that are to be written down, without secrets.
+    #[must_use]
+    pub fn written_fields(&self, fields: &HeaderMap) -> Vec<(HeaderName, Box<[u8]>)> {
+        self.traffic_log.as_ref().map(|log| log.written_fields(fields)).unwrap_or_default()
     }
 
     /// Every exchange that ends from now on.

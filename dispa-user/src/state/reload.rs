@@ -168,6 +168,10 @@ impl Reloader {
     pub async fn reload(&self, why: &'static str) -> Result<Reloaded, ConfigError> {
         let _place = Place::take(&self.queue);
         let _turn = self.one_at_a_time.lock().await;
+        // Whoever moved its files away said so by this signal.
+        if let Some(log) = self.live.state().ledger.traffic_log() {
+            log.reopen();
+        }
         let result = self.replace().await;
         let mut last = lock(&self.last);
         last.at = Some(SystemTime::now());

@@ -6,8 +6,10 @@ mod door;
 mod host_name;
 mod original_destination;
 mod outcome;
+mod percent;
 
 pub use door::Door;
 pub use host_name::{HostName, HostNameError};
 pub use original_destination::OriginalDestination;
 pub use outcome::Outcome;
+pub use percent::{percent_decoded, percent_encoded};

@@ -26,6 +26,8 @@ enum Command {
     Connect(connect::Size),
     /// What an exchange costs a proxy: dispa beside nginx and `HAProxy`.
     Http(http::Size),
+    /// What the traffic log costs for each request, and whether all are in it.
+    Log(http::LogSize),
     /// What finding the rule for a host costs.
     Match(matcher::Size),
     /// What counting for metrics costs.
@@ -43,6 +45,7 @@ fn main() -> Result<()> {
         Command::Backends(size) => backends::run(size),
         Command::Connect(size) => connect::run(&size),
         Command::Http(size) => http::run(&size),
+        Command::Log(size) => http::run_log(size),
         Command::Match(size) => matcher::run(size),
         Command::Metrics(size) => metrics::run(size),
         Command::Probe(ends) => connect::probe(&ends),

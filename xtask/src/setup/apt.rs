@@ -12,11 +12,12 @@ use crate::failure::{self, NoPermission};
 use crate::shell;
 
 /// Packages that would start a service at every boot, which the lab starts itself.
-const SERVICES: [(&str, &str); 4] = [
+const SERVICES: [(&str, &str); 5] = [
     ("nginx-light", "nginx"),
     ("unbound", "unbound"),
     ("haproxy", "haproxy"),
     ("prometheus", "prometheus"),
+    ("postgresql-15", "postgresql"),
 ];
 
 /// apt, with its lists fetched at most once.

@@ -133,6 +133,11 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
+        why: "a database server for the traffic log, which the lab starts itself",
+        packages: &[wanted("postgresql-15", File("/usr/lib/postgresql/15/bin/postgres"))],
+    },
+    Bundle {
+        group: Group::Lab,
         why: "losses and resets made in the lab, iptables to compare with, a look at the kernel's \
               programs, and process figures",
         packages: &[

@@ -56,8 +56,9 @@ fn what_is_given_as_the_default_is_the_default() {
     let config = |text: &str| {
         let config = Config::parse(text, "c.toml", &Overrides::default());
         let config = config.unwrap_or_else(|error| panic!("{text}: {error}"));
-        let shown = format!("{:?}", Config { warnings: Vec::new(), ..config });
-        // Whether a port is written decides what becomes of a start that cannot have it.
+        let shown = format!("{:?}", Config { warnings: Vec::new(), traffic_log: None, ..config });
+        // Whether a key of the traffic log is written decides whether there is one; its defaults have a
+        // test of their own. Whether a port is written decides what becomes of a start that cannot have it.
         shown.replace("required: true", "required: false")
     };
     let is_single = |entry: &&Entry| {

@@ -99,14 +99,14 @@ fn the_manuals_example_loads_and_says_what_has_no_effect() {
     assert!(config.health.enabled);
     assert_eq!((config.health.interval.as_secs(), config.health.timeout.as_secs()), (30, 10));
     assert_eq!((config.health.thresholds.healthy, config.health.thresholds.unhealthy), (2, 3));
-    assert_eq!(
-        titles(&config),
-        [
-            "warning: `enabled`, `type` and `retention_days` in [logging] have no effect yet in this version",
-            "warning: `url`, `max_connections` and `connection_timeout` in [logging.database] have no effect yet in this version",
-            "warning: `directory`, `max_file_size` and `rotation` in [logging.file] have no effect yet in this version",
-        ]
-    );
+    let log = config.traffic_log.as_ref().expect("asked for");
+    let (files, database) =
+        (log.file.as_ref().expect("files"), log.database.as_ref().expect("both"));
+    assert_eq!((files.directory.to_str(), files.max_file_size), (Some("./logs"), 104_857_600));
+    assert_eq!(database.url, DatabaseUrl::Sqlite("./data/traffic.db".into()));
+    assert_eq!((database.max_connections, database.connection_timeout.as_secs()), (10, 30));
+    assert_eq!((log.retention_days, files.rotation), (30, true));
+    assert_eq!(titles(&config), [""; 0]);
     assert!(config.monitoring.enabled && config.monitoring.metrics.required);
     assert_eq!(config.monitoring.metrics.address, address("127.0.0.1:9090"));
     assert_eq!(config.monitoring.health.address, address("127.0.0.1:8081"));
@@ -192,6 +192,12 @@ fn what_the_full_file_calls_defaults_are_the_defaults() {
     assert_eq!(left_out.health.thresholds, written.health.thresholds);
     assert_eq!(left_out.intercept, written.intercept);
     assert_eq!(left_out.logging, written.logging);
+    assert_eq!((&left_out.traffic_log, &written.traffic_log), (&None, &None));
+    let both = parse("[logging]\ntype = 'both'").expect("valid").traffic_log;
+    let switched_on = uncommented()
+        .replace("\nenabled = false\n", "\nenabled = true\n")
+        .replace("type = \"file\"\nretention_days", "type = \"both\"\nretention_days");
+    assert_eq!(parse(&switched_on).expect("valid").traffic_log, both);
     assert_eq!(left_out.admin, written.admin);
     let places = |config: &Config| {
         let Monitoring { enabled, metrics, health } = config.monitoring;

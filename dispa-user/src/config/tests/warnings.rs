@@ -28,18 +28,12 @@ warning: `a.com` is listed twice
 "#
 }
 
-accepted! { section_without_effect_and_nothing_to_do,
+accepted! { nothing_to_do,
 "
-[logging.file]
-rotation = true
+[server]
+workers = 1
 ",
 r#"
-warning: `rotation` in [logging.file] has no effect yet in this version
- --> c.toml:1:1
-  |
-1 | [logging.file]
-  | ^^^^^^^^^^^^^^
-
 warning: no domain is intercepted
 --> c.toml
  = help: name some: `intercept_domains = ["example.com"]`
@@ -49,26 +43,23 @@ warning: no domain is intercepted
 accepted! { keys_without_effect_in_a_section_with_effect,
 r#"
 [domains]
-[logging]
-type = "both"
-enabled = true
-level = "warn"
+[[backends]]
+id = "a"
+address = "a"
+tags = ["a"]
+[[virtual_hosts]]
+domain = "a.com"
+enabled_backends_tag = "a"
+http_to_https = true
+tls_enabled = true
 "#,
-r#"
-warning: no domain is intercepted
- --> c.toml:1:1
+"
+warning: `http_to_https` and `tls_enabled` in [[virtual_hosts]] have no effect yet in this version
+ --> c.toml:6:1
   |
-1 | [domains]
-  | ^^^^^^^^^
-  |
-  = help: name some: `intercept_domains = ["example.com"]`
-
-warning: `enabled` and `type` in [logging] have no effect yet in this version
- --> c.toml:2:1
-  |
-2 | [logging]
-  | ^^^^^^^^^
-"#
+6 | [[virtual_hosts]]
+  | ^^^^^^^^^^^^^^^^^
+"
 }
 
 accepted! { patterns_below_wider_ones,

@@ -38,6 +38,7 @@ fn exchange(door: Door, protocol: Protocol, outcome: Outcome, status: Option<u16
         response_bytes: 7,
         fault: None,
         outcome,
+        headers: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod load;
+mod logged;
 mod peer;
 mod report;
 mod rig;
@@ -15,6 +16,7 @@ use anyhow::Result;
 use clap::Args;
 use dispa_lab::Lab;
 
+pub(crate) use logged::{LogSize, run as run_log};
 use peer::Peer;
 use report::Report;
 use rig::Rig;

@@ -75,6 +75,11 @@ impl Peer {
 
     /// Starts it on its core and waits for its first answer.
     pub(super) fn start(self, rig: &Rig<'_>) -> Result<Running> {
+        self.start_with(rig, "")
+    }
+
+    /// The same; `lines` come at the end of dispa's configuration, in `[logging]`.
+    pub(super) fn start_with(self, rig: &Rig<'_>, lines: &str) -> Result<Running> {
         let cgroup = Cgroup::new()?;
         let mut command = cgroup.command("taskset");
         command.args(["-c", PROXY_CORE]);
@@ -88,7 +93,7 @@ impl Peer {
                 command.args(["haproxy", "-db", "-f"]).arg(file);
             }
             Self::Dispa => {
-                let file = rig.lab.file("dispa.toml", &self.dispa(rig.cgroup.path()))?;
+                let file = rig.lab.file("dispa.toml", &(self.dispa(rig.cgroup.path()) + lines))?;
                 command.arg(Dispa::binary()?).arg("-c").arg(file);
             }
         }

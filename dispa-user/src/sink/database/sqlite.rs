@@ -1,0 +1,196 @@
+//! `SQLite`, embedded.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, ToSql, TransactionBehavior, params, params_from_iter,
+    types::ToSqlOutput,
+};
+
+use super::{
+    DatabaseError, LONGEST_OPERATION, Purpose,
+    schema::{COLUMNS, Dialect, VERSION, VERSION_TABLE},
+    search::{Search, Value},
+};
+use crate::{exchange::Row, sink::lines::make_parent};
+
+/// It has no types of its own for these; all are text that sorts as it should.
+const DIALECT: Dialect = Dialect { uuid: "TEXT", moment: "TEXT", json: "TEXT" };
+
+/// A file that is a database.
+#[derive(Debug)]
+pub(in crate::sink) struct Sqlite {
+    connection: Connection,
+    path: PathBuf,
+    /// Device and inode of the file.
+    identity: (u64, u64),
+    insert: String,
+}
+
+impl Sqlite {
+    pub(super) fn open(
+        path: &Path,
+        purpose: Purpose,
+        patience: Duration,
+    ) -> Result<Self, DatabaseError> {
+        let flags = match purpose {
+            Purpose::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            // A log that is not being written has its write-ahead log made for it.
+            Purpose::Read => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        };
+        if purpose == Purpose::Write {
+            make_parent(path).map_err(|error| DatabaseError::Away(error.to_string()))?;
+        }
+        let connection =
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(patience.min(LONGEST_OPERATION))?;
+        let places = (1..=COLUMNS.len()).map(|number| format!("?{number}"));
+        let (columns, places) = (COLUMNS.join(", "), places.collect::<Vec<_>>().join(", "));
+        // Whatever else is wrong with a record is to be heard of.
+        let insert = format!(
+            "INSERT INTO traffic ({columns}) VALUES ({places}) ON CONFLICT (id) DO NOTHING"
+        );
+        let identity = identity(path)?;
+        let mut sqlite = Self { connection, path: path.to_owned(), identity, insert };
+        match purpose {
+            Purpose::Write => sqlite.prepare()?,
+            Purpose::Read => sqlite.connection.pragma_update(None, "query_only", true)?,
+        }
+        Ok(sqlite)
+    }
+
+    /// A transaction survives the end of the process once it is committed; that of the machine once the
+    /// write-ahead log has been copied into the file, or not: whole it is in any case.
+    fn prepare(&mut self) -> Result<(), DatabaseError> {
+        let mode: String =
+            self.connection
+                .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(DatabaseError::Away(format!("its journal is {mode}, not WAL")));
+        }
+        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+        self.connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE)?;
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute(VERSION_TABLE, [])?;
+        let version: i32 = transaction.query_row(VERSION, [], |row| row.get(0))?;
+        for migration in DIALECT.migrations(version)? {
+            transaction.execute_batch(&migration)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    pub(super) fn insert(&mut self, rows: &[Row<'_>]) -> Result<(), DatabaseError> {
+        if identity(&self.path)? != self.identity {
+            return Err(DatabaseError::Away("another file has taken its place".to_owned()));
+        }
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut insert = transaction.prepare_cached(&self.insert)?;
+        for row in rows {
+            let headers = row.headers.as_ref().map(serde_json::to_string).transpose();
+            let headers = headers.map_err(|error| DatabaseError::Refused(error.to_string()))?;
+            insert.execute(params![
+                row.id.to_string(),
+                moment(row.timestamp),
+                row.client_ip.to_string(),
+                row.client_port,
+                row.door,
+                row.origin.map(|origin| origin.to_string()),
+                row.protocol,
+                row.host,
+                row.sni,
+                row.method,
+                row.path,
+                row.query,
+                row.rule,
+                row.target,
+                row.attempts,
+                row.status_code,
+                signed(row.request_bytes),
+                signed(row.response_bytes),
+                row.first_byte_ms,
+                row.duration_ms,
+                row.outcome,
+                row.fault,
+                row.pid,
+                row.process,
+                row.executable,
+                row.uid,
+                row.cgroup,
+                row.unit,
+                row.container,
+                headers,
+            ])?;
+        }
+        drop(insert);
+        Ok(transaction.commit()?)
+    }
+
+    pub(super) fn remove(&self, before: Timestamp, most: u32) -> Result<u64, DatabaseError> {
+        let mut remove = self.connection.prepare_cached(
+            "DELETE FROM traffic WHERE rowid IN
+                 (SELECT rowid FROM traffic WHERE timestamp < ?1 ORDER BY timestamp LIMIT ?2)",
+        )?;
+        Ok(remove.execute(params![moment(before), most])? as u64)
+    }
+
+    pub(super) fn search(&self, search: &Search) -> Result<Vec<String>, DatabaseError> {
+        let field = |name: &&str| match *name {
+            "headers" => "'headers', json(headers)".to_owned(),
+            name => format!("'{name}', {name}"),
+        };
+        let fields = COLUMNS.iter().map(field).collect::<Vec<_>>().join(", ");
+        let text = format!("SELECT json_object({fields}) FROM traffic {}", search.tail);
+        let mut statement = self.connection.prepare(&text)?;
+        let found = statement.query_map(params_from_iter(&search.values), |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+}
+
+/// By what a file is told from another one of its name.
+fn identity(path: &Path) -> Result<(u64, u64), DatabaseError> {
+    let told = |error: io::Error| DatabaseError::Away(error.to_string());
+    fs::metadata(path).map(|it| (it.dev(), it.ino())).map_err(told)
+}
+
+/// Bytes of the write-ahead log that are kept once it has been copied.
+const JOURNAL_SIZE: i64 = 64 * 1024 * 1024;
+
+/// Always as long, so that texts sort as times do.
+fn moment(timestamp: Timestamp) -> String {
+    format!("{timestamp:.6}")
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Id(id) => id.to_string().into(),
+            Self::Moment(timestamp) => moment(*timestamp).into(),
+            Self::Text(text) => text.as_str().into(),
+            Self::Integer(number) => (*number).into(),
+            Self::Real(number) => (*number).into(),
+        })
+    }
+}
+
+impl From<rusqlite::Error> for DatabaseError {
+    fn from(error: rusqlite::Error) -> Self {
+        let of_the_record =
+            [ErrorCode::ConstraintViolation, ErrorCode::TooBig, ErrorCode::TypeMismatch];
+        match error.sqlite_error_code() {
+            Some(code) if of_the_record.contains(&code) => Self::Refused(error.to_string()),
+            _ => Self::Away(error.to_string()),
+        }
+    }
+}

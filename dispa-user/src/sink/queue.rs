@@ -1,0 +1,189 @@
+//! The bounded queue in front of one sink. Whoever puts something into it never waits.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::accounts::{Accounts, Counts, Fate, Reason};
+use crate::exchange::Exchange;
+
+/// Between the workers and the thread of one sink.
+#[derive(Debug)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    /// For the sink's thread.
+    wake: Condvar,
+    /// Bytes that may be in it, those included that the sink has taken and not dealt with.
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: VecDeque<Arc<Exchange>>,
+    bytes: usize,
+    counts: Counts,
+    /// Why the sink does not get on, and in words.
+    trouble: Option<(Reason, String)>,
+    /// Wants to be looked at before its time.
+    poked: bool,
+    /// By when the sink is to be done.
+    deadline: Option<Instant>,
+    /// The deadline has passed.
+    given_up: bool,
+}
+
+/// What a sink took and is dealing with, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    exchanges: VecDeque<Arc<Exchange>>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.exchanges.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Exchange>> {
+        self.exchanges.iter()
+    }
+}
+
+impl Queue {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), wake: Condvar::new(), limit })
+    }
+
+    /// Takes it in, or counts it as dropped. The sink looks at its queue now and then by itself, and is
+    /// woken only when much waits: waking a thread costs more than all the rest.
+    pub(super) fn push(&self, exchange: &Arc<Exchange>) {
+        let size = exchange.size();
+        let mut inner = self.lock();
+        let bytes = inner.bytes.saturating_add(size);
+        if bytes > self.limit || inner.given_up {
+            let reason = match &inner.trouble {
+                _ if inner.given_up => Reason::Stopped,
+                Some((reason, _)) => *reason,
+                None => Reason::QueueFull,
+            };
+            inner.counts.turn_away(reason);
+            return;
+        }
+        inner.counts.admit();
+        inner.waiting.push_back(Arc::clone(exchange));
+        let much = self.much();
+        let is_much = inner.bytes < much && bytes >= much && inner.trouble.is_none();
+        inner.bytes = bytes;
+        inner.poked |= is_much;
+        drop(inner);
+        if is_much {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Up to `most` records, as soon as there are enough of them or `interval` has passed; none if there
+    /// are none by then. What was taken before must have been settled.
+    pub(super) fn take(&self, interval: Duration, most: usize) -> Batch {
+        let mut inner = self.lock();
+        // A full batch waits for nobody, nor does what came while the sink could not get on.
+        if inner.waiting.len() < most && inner.bytes < self.much() {
+            inner = self.sleep(inner, interval);
+        }
+        let count = inner.waiting.len().min(most);
+        Batch { exchanges: inner.waiting.drain(..count).collect() }
+    }
+
+    /// Bytes that are worth a look before its time.
+    const fn much(&self) -> usize {
+        self.limit / 4
+    }
+
+    /// Waits, unless it is time to end.
+    pub(super) fn pause(&self, interval: Duration) {
+        drop(self.sleep(self.lock(), interval));
+    }
+
+    fn sleep<'q>(&self, inner: MutexGuard<'q, Inner>, interval: Duration) -> MutexGuard<'q, Inner> {
+        let interval = if inner.deadline.is_some() { interval.min(LAST_LOOKS) } else { interval };
+        let begun_to_end = inner.deadline.is_some();
+        let goes_on = |inner: &mut Inner| !inner.poked && inner.deadline.is_some() == begun_to_end;
+        let slept = self.wake.wait_timeout_while(inner, interval, goes_on);
+        let (mut inner, _) = slept.unwrap_or_else(PoisonError::into_inner);
+        inner.poked = false;
+        inner
+    }
+
+    /// The first `count` of what was taken have met this fate.
+    pub(super) fn settle(&self, batch: &mut Batch, count: usize, fate: Fate) {
+        let settled = batch.exchanges.drain(..count.min(batch.exchanges.len()));
+        let (count, bytes) = settled.fold((0, 0), |(n, bytes), it| (n + 1, bytes + it.size()));
+        let mut inner = self.lock();
+        inner.bytes = inner.bytes.saturating_sub(bytes);
+        if !inner.given_up {
+            inner.counts.settle(count, fate);
+        }
+    }
+
+    /// An earlier run left so many in the spill file.
+    pub(super) fn inherit(&self, count: u64) {
+        self.lock().counts.inherit(count);
+    }
+
+    /// So many of the spill file have met this fate.
+    pub(super) fn settle_spilled(&self, count: u64, fate: Fate) {
+        self.lock().counts.settle_spilled(count, fate);
+    }
+
+    /// The sink does not get on: what finds no room is dropped for this reason.
+    pub(super) fn stuck(&self, reason: Reason, why: String) {
+        self.lock().trouble = Some((reason, why));
+    }
+
+    /// It does again. Whether it had not.
+    pub(super) fn unstuck(&self) -> bool {
+        self.lock().trouble.take().is_some()
+    }
+
+    /// Has the sink look at once.
+    pub(super) fn poke(&self) {
+        self.lock().poked = true;
+        self.wake.notify_one();
+    }
+
+    /// Has the sink write what is there and end.
+    pub(super) fn close(&self, deadline: Instant) {
+        self.lock().deadline = Some(deadline);
+        self.wake.notify_one();
+    }
+
+    /// By when the sink is to be done, once that is known.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.lock().deadline
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().waiting.is_empty()
+    }
+
+    /// There is no more time: whatever is not settled is lost.
+    pub(super) fn give_up(&self) {
+        let mut inner = self.lock();
+        inner.given_up = true;
+        inner.counts.give_up(Reason::Stopped);
+    }
+
+    pub(super) fn accounts(&self, sink: &str, place: &str) -> Accounts {
+        let inner = self.lock();
+        let trouble = inner.trouble.as_ref().map(|(_, why)| why.clone());
+        Accounts::of(sink, place, &inner.counts, trouble)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often a sink that is to end and cannot tries again.
+const LAST_LOOKS: Duration = Duration::from_millis(50);

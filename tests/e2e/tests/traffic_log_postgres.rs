@@ -1,0 +1,154 @@
+//! The traffic log in `PostgreSQL`, which may be away.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use dispa_e2e::{Accounts, Site, Traffic, direct, http1::Client};
+use dispa_lab::{Config, Dispa, Lab, Postgres, until};
+
+const SOON: Duration = Duration::from_secs(40);
+
+/// How long the server is away.
+const AWAY: Duration = Duration::from_mins(1);
+
+/// How long it is there before, and how long requests go on afterwards.
+const THERE: Duration = Duration::from_secs(4);
+
+/// Requests that take longer than any should, whatever the log does; others use the machine, too.
+const SLOW: Duration = Duration::from_millis(250);
+
+const CLIENTS: usize = 3;
+
+/// Asks, a little slower than it could, until it is over; when each request began and how long it took.
+fn ask(name: usize, is_over: &AtomicBool) -> Result<Vec<(Instant, Duration)>> {
+    let mut client = Client::connect(Config::EXPLICIT_DOOR)?;
+    let mut times = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let began = Instant::now();
+        let answer = client.get(Site::NAME, &format!("/{name}/{}", times.len()))?;
+        ensure!(answer.status == 200 && answer.whole, "{answer:?}");
+        times.push((began, began.elapsed()));
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(times)
+}
+
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
+}
+
+fn sections(traffic: &Traffic, more: &str) -> String {
+    format!(
+        "type = \"database\"\nflush_interval_ms = 200\n[logging.database]\nurl = {:?}\nspill_file = \"{}\"\n{more}",
+        Postgres::URL,
+        traffic.directory().join("spill.jsonl").display()
+    )
+}
+
+#[test]
+fn a_server_that_is_away_costs_no_record_and_no_time() -> Result<()> {
+    Lab::run(|lab| {
+        let (site, traffic) = (Site::new(lab)?, Traffic::new(lab, "traffic"));
+        let mut postgres = Postgres::start(lab)?;
+        let dispa = site.dispa(&Site::config().sections(&sections(&traffic, "")))?;
+        let is_over = AtomicBool::new(false);
+        let (times, gone, back) = thread::scope(|scope| {
+            let asking: Vec<_> = (0..CLIENTS)
+                .map(|name| {
+                    let is_over = &is_over;
+                    scope.spawn(move || ask(name, is_over))
+                })
+                .collect();
+            let mut coming_and_going = || -> Result<(Instant, Instant)> {
+                thread::sleep(THERE);
+                let gone = Instant::now();
+                postgres.stop()?;
+                thread::sleep(AWAY);
+                let spilled = Accounts::now(&dispa, "database")?;
+                println!("away: {spilled:?}");
+                ensure!(spilled.spilled > 100, "{spilled:?}");
+                let back = Instant::now();
+                postgres.resume()?;
+                thread::sleep(THERE);
+                Ok((gone, back))
+            };
+            let moments = coming_and_going();
+            is_over.store(true, Ordering::Relaxed);
+            let mut times = Vec::new();
+            for client in asking {
+                times.extend(client.join().ok().context("a panic")??);
+            }
+            let (gone, back) = moments?;
+            anyhow::Ok((times, gone, back))
+        })?;
+        until(SOON, "what was spilled is loaded", || {
+            let accounts = Accounts::now(&dispa, "database").ok()?;
+            (accounts.spilled + accounts.queued == 0).then_some(())
+        })?;
+        let accounts = Accounts::at_the_end(&dispa.stop()?, "database")?;
+        let count = times.len() as u64;
+        println!("{count} asked: {accounts:?}");
+        ensure!(accounts.written == count && accounts.observed == count && accounts.dropped == 0);
+        let told = postgres
+            .query("SELECT count(*), count(DISTINCT id), count(DISTINCT path) FROM traffic")?;
+        ensure!(told == format!("{count}|{count}|{count}"), "{told}");
+        // A fresh table has its rows where they were put, one after the other.
+        let in_order = "SELECT count(*) FROM (
+            SELECT split_part(path, '/', 3)::integer < lag(split_part(path, '/', 3)::integer)
+                OVER (PARTITION BY split_part(path, '/', 2) ORDER BY ctid) AS wrong FROM traffic
+            ) AS it WHERE wrong";
+        ensure!(postgres.query(in_order)? == "0");
+
+        let between = |from: Option<Instant>, to: Option<Instant>| -> Vec<Duration> {
+            let fits = |began: &Instant| {
+                from.is_none_or(|it| *began >= it) && to.is_none_or(|it| *began < it)
+            };
+            times.iter().filter(|(began, _)| fits(began)).map(|(_, took)| *took).collect()
+        };
+        let there = percentile(&between(None, Some(gone)), 99);
+        let away = percentile(&between(Some(gone), Some(back)), 99);
+        println!("p99: {there:?} while it was there, {away:?} while it was away");
+        ensure!(away < SLOW.max(there * 5), "{away:?} after {there:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn it_has_types_of_its_own_and_is_searched() -> Result<()> {
+    Lab::run(|lab| {
+        let (site, traffic) = (Site::new(lab)?, Traffic::new(lab, "traffic"));
+        let postgres = Postgres::start(lab)?;
+        let config = Site::config().sections(&sections(&traffic, "max_connections = 2"));
+        let dispa = site.dispa(&config)?;
+        for path in ["/%00%22'", "/a?token=1", "/b"] {
+            site.curl(&["--user-agent", "a\"\u{e9}\\u0000", &format!("http://example.com{path}")])?;
+        }
+        until(SOON, "they are written", || {
+            (Accounts::now(&dispa, "database").ok()?.written == 3).then_some(())
+        })?;
+        let file = dispa.file().display().to_string();
+        let told = postgres.query("SELECT pg_typeof(id), pg_typeof(timestamp), pg_typeof(duration_ms), version FROM traffic, dispa_schema LIMIT 1")?;
+        ensure!(told == "uuid|timestamp with time zone|double precision|1", "{told}");
+        let logs = |arguments: &[&str]| -> Result<String> {
+            direct(Dispa::binary()?, &[&["logs", "-c", &file], arguments].concat())?.success()
+        };
+        let found = logs(&["--host", "*.com", "--status", "2xx", "--since", "1h"])?;
+        println!("{found}");
+        ensure!(found.lines().count() == 3 && found.contains("example.com/%00%22'"), "{found}");
+        ensure!(logs(&["--json"])? == logs(&["--json", "--no-daemon"])?);
+        ensure!(logs(&["--stats"])?.contains("example.com"));
+        dispa.stop()?;
+        let again = site.dispa(&config)?;
+        site.curl(&["http://example.com/again"])?;
+        let accounts = Accounts::at_the_end(&again.stop()?, "database")?;
+        ensure!(accounts.written == 1, "{accounts:?}");
+        ensure!(postgres.query("SELECT count(*) FROM traffic")? == "4");
+        Ok(())
+    })
+}
