@@ -1,7 +1,7 @@
 //! Who a redirected connection belongs to.
 
-/// Connections whose program is remembered at once, from `connect()` to the daemon's accept. Of those that
-/// find no room nobody is known.
+/// Connections whose program is remembered at once, from `connect()` to the daemon's accept; the least
+/// recently made is forgotten first.
 pub const CLIENT_COUNT: u32 = 16_384;
 
 /// The program that made a connection.

@@ -41,7 +41,7 @@ pub mod maps {
     pub const FREE_SLOTS: &str = "FREE_SLOTS";
     /// Array of `u64`, one bit for each port that is redirected whatever the address.
     pub const CAUGHT_PORTS: &str = "CAUGHT_PORTS";
-    /// Hash by the cookie of a redirected connection's socket: [`crate::ClientProcess`].
+    /// LRU hash by the cookie of a redirected connection's socket: [`crate::ClientProcess`].
     pub const CLIENTS: &str = "CLIENTS";
     /// Hash by user id: [`crate::selection::verdict`] flags.
     pub const SELECTED_USERS: &str = "SELECTED_USERS";

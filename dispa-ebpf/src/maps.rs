@@ -53,7 +53,7 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(FREE_SLOT_COUNT, 0);
 static CAUGHT_PORTS: Array<u64> = Array::with_max_entries(PORT_WORDS, 0);
 
 #[map]
-pub static CLIENTS: HashMap<u64, ClientProcess> = HashMap::with_max_entries(CLIENT_COUNT, 0);
+pub static CLIENTS: LruHashMap<u64, ClientProcess> = LruHashMap::with_max_entries(CLIENT_COUNT, 0);
 
 #[map]
 pub static SELECTED_USERS: HashMap<u32, u8> =

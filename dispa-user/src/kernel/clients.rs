@@ -42,7 +42,8 @@ impl Clients {
         Some(client)
     }
 
-    /// Forgets some of the connections that were made long ago and never accepted.
+    /// Forgets some of the connections that were made long ago and never accepted: while the table has
+    /// room, nothing has to make way for a new one inside `connect()`.
     pub fn forget_old(&self) {
         let now_ns = boot_ns();
         let mut table = self.table();
