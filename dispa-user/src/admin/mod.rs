@@ -35,5 +35,8 @@ pub use logs::{LONGEST_PAGE, LogQuestion, group_by};
 pub use monitoring::{Monitor, MonitoringPorts, Vitals};
 pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;
-pub use status::{Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus};
+pub use status::{
+    Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus, PoolStatus,
+    ReloadStatus, Status, TargetStatus,
+};
 pub use subject::{Protocol, Subject, SubjectError, Url};

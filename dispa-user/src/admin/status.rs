@@ -1,6 +1,10 @@
-//! How a running daemon's pools are at one moment.
+//! How a running daemon is at one moment.
 
-use std::{collections::BTreeMap, fmt, time::UNIX_EPOCH};
+mod domains;
+mod kernel;
+mod text;
+
+use std::{collections::BTreeMap, time::UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +15,10 @@ use crate::{
     state::{Interception, Last, State},
     upstream::{Backend, BackendPool, Standing},
 };
+pub use domains::DomainStatus;
+pub use kernel::{DoorStatus, KernelStatus};
 
-/// How a running daemon's pools are. Its JSON is what the socket answers and `--json` prints.
+/// How a running daemon is. Its JSON is what the socket answers and `--json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Of the daemon.
@@ -25,6 +31,18 @@ pub struct Status {
     /// How the last reload went; `None` where there was none.
     #[serde(default)]
     pub last_reload: Option<ReloadStatus>,
+    /// Where it listens.
+    #[serde(default)]
+    pub doors: DoorStatus,
+    /// What the kernel's part has done; `None` where interception is off.
+    #[serde(default)]
+    pub kernel: Option<KernelStatus>,
+    /// What is intercepted, in order; [`Status::more_domains`] are left out.
+    #[serde(default)]
+    pub domains: Vec<DomainStatus>,
+    /// How many domains there are besides.
+    #[serde(default)]
+    pub more_domains: usize,
     /// Exchanges and relayed connections that have ended, by their outcome.
     #[serde(default)]
     pub outcomes: BTreeMap<String, u64>,
@@ -62,6 +80,9 @@ pub struct ReloadStatus {
     pub error: Option<String>,
     /// How many were refused since the start.
     pub refused: u64,
+    /// The keys that have changed and need a restart: they count as before.
+    #[serde(default)]
+    pub needs_restart: Vec<String>,
 }
 
 /// One pool.
@@ -145,11 +166,16 @@ impl Status {
             None => Some("interception is off".to_owned()),
             Some(interception) => interception.why_not_counted().map(str::to_owned),
         };
+        let (domains, more_domains) = DomainStatus::all(state);
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: state.since.elapsed().as_secs(),
             generation: state.generation,
             last_reload: ReloadStatus::of(last),
+            doors: DoorStatus::of(state),
+            kernel: interception.and_then(|it| KernelStatus::of(it)),
+            domains,
+            more_domains,
             outcomes: outcomes(state),
             retries_refused: state.retries_refused(),
             attribution: interception.and_then(|it| it.attribution()).map(AttributionCounts::of),
@@ -175,7 +201,8 @@ fn outcomes(state: &State) -> BTreeMap<String, u64> {
 impl ReloadStatus {
     fn of(last: &Last) -> Option<Self> {
         let at = last.at?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Some(Self { at, error: last.error.clone(), refused: last.refused })
+        let needs_restart = last.needs_restart.iter().map(|&key| key.to_owned()).collect();
+        Some(Self { at, error: last.error.clone(), refused: last.refused, needs_restart })
     }
 }
 
@@ -238,236 +265,5 @@ impl Standing {
     }
 }
 
-/// The columns of the table for people.
-const COLUMNS: [&str; 10] = [
-    "target",
-    "state",
-    "weight",
-    "under way",
-    "good",
-    "errors",
-    "failures",
-    "latency",
-    "out / in",
-    "rtt",
-];
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "dispa {}, up for {}", self.version, span(self.uptime_seconds))?;
-        if let Some(error) = self.last_reload.as_ref().and_then(|it| it.error.as_ref()) {
-            writeln!(f, "the last reload was refused, an older configuration counts:\n{error}")?;
-        }
-        if let Some(reason) = &self.not_counted {
-            writeln!(f, "bytes and round trip times are not counted: {reason}")?;
-        }
-        if !self.outcomes.is_empty() {
-            let ended = self.outcomes.iter().map(|(name, count)| format!("{count} {name}"));
-            writeln!(f, "exchanges: {}", ended.collect::<Vec<_>>().join(", "))?;
-        }
-        if self.retries_refused > 0 {
-            writeln!(f, "not repeated, for too many were: {} requests", self.retries_refused)?;
-        }
-        if let Some(AttributionCounts { attributed, unknown: unknown @ 1.., .. }) = self.attribution
-        {
-            writeln!(f, "programs that connected: {attributed} times known, {unknown} times not")?;
-        }
-        for accounts in &self.traffic_log {
-            writeln!(f, "traffic log, {accounts}")?;
-        }
-        for pool in self.pools.iter().filter(|pool| !pool.targets.is_empty()) {
-            writeln!(f, "\npool {} ({})", pool.name, pool.balancing)?;
-            table(f, pool.targets.iter().map(TargetStatus::row))?;
-        }
-        Ok(())
-    }
-}
-
-impl TargetStatus {
-    fn row(&self) -> [String; COLUMNS.len()] {
-        let Exchanges { good, errors, failures } = &self.exchanges;
-        let nothing = || "-".to_owned();
-        let kernel = self.connections.kernel.as_ref();
-        let latency = |ms: f64| format!("{ms:.1} ms");
-        let moved = |it: &KernelCounts| format!("{} / {}", size(it.bytes_out), size(it.bytes_in));
-        [
-            self.name.clone(),
-            if self.backup { format!("{}, backup", self.state) } else { self.state.clone() },
-            self.weight.to_string(),
-            self.under_way.to_string(),
-            good.to_string(),
-            errors.to_string(),
-            failures.to_string(),
-            self.latency_ms.map_or_else(nothing, latency),
-            kernel.map_or_else(nothing, moved),
-            kernel
-                .filter(|it| it.rtt_us > 0)
-                .map_or_else(nothing, |it| format!("{} us", it.rtt_us)),
-        ]
-    }
-}
-
-/// Writes the rows below the names of their columns, each column as wide as need be.
-fn table(
-    f: &mut fmt::Formatter<'_>,
-    rows: impl Iterator<Item = [String; COLUMNS.len()]>,
-) -> fmt::Result {
-    let rows: Vec<_> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS.len()).filter_map(width).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        writeln!(f, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
-    }
-    Ok(())
-}
-
-/// As people say it.
-fn span(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
-    match () {
-        () if days > 0 => format!("{days} d {} h", hours % 24),
-        () if hours > 0 => format!("{hours} h {} min", minutes % 60),
-        () if minutes > 0 => format!("{minutes} min {} s", seconds % 60),
-        () => format!("{seconds} s"),
-    }
-}
-
-/// In the largest unit of which there is one.
-fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] =
-        [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = UNITS.into_iter().find(|(_, unit)| bytes >= *unit);
-    unit.map_or_else(
-        || format!("{bytes} B"),
-        |(name, unit)| format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
-    )
-}
-
 #[cfg(test)]
-mod tests {
-    use super::{
-        AttributionCounts, Connections, Exchanges, KernelCounts, PoolStatus, Status, TargetStatus,
-    };
-    use crate::{
-        config::{Config, Overrides},
-        sink::Accounts,
-        state::{Last, State},
-    };
-
-    fn target(name: &str) -> TargetStatus {
-        TargetStatus {
-            name: name.to_owned(),
-            url: "http://10.0.0.1:80".to_owned(),
-            weight: 1,
-            backup: false,
-            state: "up".to_owned(),
-            under_way: 3,
-            latency_ms: Some(12.34),
-            exchanges: Exchanges { good: 1_000, errors: 2, failures: 0 },
-            connections: Connections {
-                opened: 7,
-                failed: 1,
-                kernel: Some(KernelCounts {
-                    closed: 4,
-                    bytes_out: 1_500,
-                    bytes_in: 3 << 30,
-                    retransmits: 0,
-                    rtt_us: 80,
-                }),
-            },
-        }
-    }
-
-    #[test]
-    fn as_people_read_it() {
-        let idle = TargetStatus {
-            backup: true,
-            state: "ejected".to_owned(),
-            latency_ms: None,
-            connections: Connections { opened: 0, failed: 0, kernel: None },
-            ..target("another one")
-        };
-        let empty = PoolStatus {
-            name: "default".to_owned(),
-            balancing: "roundrobin".to_owned(),
-            targets: Vec::new(),
-        };
-        let pool = PoolStatus {
-            name: "b".to_owned(),
-            targets: vec![target("one"), idle],
-            ..empty.clone()
-        };
-        let status = Status {
-            version: "0.1.0".to_owned(),
-            uptime_seconds: 93_784,
-            generation: 1,
-            last_reload: None,
-            outcomes: [("ok".to_owned(), 7), ("relayed".to_owned(), 2)].into(),
-            retries_refused: 5,
-            attribution: Some(AttributionCounts { attributed: 12, unnamed: 1, unknown: 2 }),
-            not_counted: None,
-            traffic_log: vec![Accounts {
-                sink: "file".to_owned(),
-                place: "./logs".to_owned(),
-                observed: 10,
-                written: 6,
-                queued: 1,
-                dropped: [("disk_full".to_owned(), 3)].into(),
-                ..Accounts::default()
-            }],
-            pools: vec![empty, pool],
-        };
-        assert_eq!(
-            format!("\n{status}"),
-            "
-dispa 0.1.0, up for 1 d 2 h
-exchanges: 7 ok, 2 relayed
-not repeated, for too many were: 5 requests
-programs that connected: 12 times known, 2 times not
-traffic log, file ./logs: 10 observed = 6 written + 1 queued + 0 spilled + 3 dropped (3 disk_full)
-
-pool b (roundrobin)
-  target       state            weight  under way  good  errors  failures  latency  out / in           rtt
-  one          up               1       3          1000  2       0         12.3 ms  1.4 KiB / 3.0 GiB  80 us
-  another one  ejected, backup  1       3          1000  2       0         -        -                  -
-"
-        );
-    }
-
-    #[test]
-    fn a_daemon_tells_of_every_pool() {
-        let text = "
-[[targets.targets]]
-name = 'one'
-url = 'https://one.test'
-[[backends]]
-id = 'two'
-address = 'two.test:81'
-tags = ['t']
-weight = 4
-[[virtual_hosts]]
-domain = 'a.test'
-enabled_backends_tag = 't'
-";
-        let config = Config::parse(text, "c.toml", &Overrides::default()).expect("valid");
-        let status =
-            Status::of(&State::new(&config, None, std::sync::Arc::default()), &Last::default());
-        assert_eq!(status.not_counted.as_deref(), Some("interception is off"));
-        let json = serde_json::to_string(&status).expect("serialises");
-        assert_eq!(serde_json::from_str::<Status>(&json).expect("reads"), status);
-        let told: Vec<_> = status
-            .pools
-            .iter()
-            .flat_map(|pool| pool.targets.iter().map(move |it| (pool.name.as_str(), it)))
-            .map(|(pool, it)| (pool, it.name.as_str(), it.url.as_str(), it.weight, &*it.state))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                ("default", "one", "https://one.test:443", 1, "up"),
-                ("t", "two", "http://two.test:81", 4, "up")
-            ]
-        );
-    }
-}
+mod tests;

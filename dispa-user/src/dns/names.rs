@@ -153,6 +153,11 @@ impl NameTable {
         owned.map(move |(address, until)| (*address, until.saturating_duration_since(now)))
     }
 
+    /// Every name that owns any address, in no order, with these.
+    pub fn all(&self) -> impl Iterator<Item = (&HostName, impl Iterator<Item = IpAddr>)> {
+        self.names.iter().map(|(name, owned)| (name, owned.keys().copied()))
+    }
+
     /// How many addresses are owned, an address counted once for each owner.
     #[must_use]
     pub fn owned(&self) -> usize {

@@ -57,6 +57,11 @@ impl Rules {
         self.intercept.is_empty()
     }
 
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.intercept.values()
+    }
+
     /// The exact names that are intercepted and not excluded, in no order. Unlike wildcards,
     /// these can be resolved before any program asks for them.
     pub fn exact_names(&self) -> impl Iterator<Item = &HostName> {

@@ -54,6 +54,10 @@ impl<T> PatternMap<T> {
         self.exact.is_empty() && self.wildcards.is_empty()
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.wildcards.values())
+    }
+
     pub(super) fn exact_names(&self) -> impl Iterator<Item = &HostName> {
         self.exact.keys()
     }

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::BorrowedFd,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -67,6 +67,8 @@ pub struct Interception {
     left_alone: Mutex<HashMap<SocketAddr, Instant>>,
     /// Why the kernel does not count for the backends, if it was asked to and does not.
     not_counted: OnceLock<String>,
+    /// The cgroup whose programs are intercepted.
+    attached: OnceLock<PathBuf>,
     not_learned: AtomicU64,
     look: Rarely,
     warn_full: Rarely,
@@ -131,6 +133,7 @@ impl Interception {
             kernel: Mutex::new(kernel),
             left_alone: Mutex::default(),
             not_counted: OnceLock::new(),
+            attached: OnceLock::new(),
             not_learned: AtomicU64::new(0),
             look: Rarely::new(LOOK_EVERY),
             warn_full: Rarely::new(WARN_EVERY),
@@ -142,7 +145,10 @@ impl Interception {
 
     /// Starts redirecting connections made in the cgroup directory.
     pub fn attach(&self, cgroup: &Path) -> Result<(), KernelError> {
-        self.kernel().attach(cgroup)
+        self.kernel().attach(cgroup)?;
+        // It is attached once.
+        let _ = self.attached.set(cgroup.to_owned());
+        Ok(())
     }
 
     /// Has the kernel count what passes between this process and these backends. Nothing depends on it:
@@ -498,6 +504,25 @@ impl Interception {
 
     fn kernel(&self) -> MutexGuard<'_, Interceptor> {
         lock(&self.kernel)
+    }
+
+    /// The directory of the cgroup whose programs are intercepted; none before they are.
+    #[must_use]
+    pub fn attached(&self) -> Option<&Path> {
+        self.attached.get().map(PathBuf::as_path)
+    }
+
+    /// The ports of the doors that slots lead to.
+    #[must_use]
+    pub fn doors(&self) -> Doors {
+        self.doors
+    }
+
+    /// Every name that was learned, in no order, and its addresses.
+    #[must_use]
+    pub fn learned(&self) -> Vec<(HostName, Vec<IpAddr>)> {
+        let names = read(&self.names);
+        names.all().map(|(name, addresses)| (name.clone(), addresses.collect())).collect()
     }
 
     /// The addresses that `name` owns, in order. For explanations.

@@ -105,6 +105,8 @@ pub struct Last {
     pub at: Option<SystemTime>,
     /// What was wrong with it.
     pub error: Option<String>,
+    /// The keys that have changed and need a restart: they count as before.
+    pub needs_restart: Vec<&'static str>,
     /// How many were refused.
     pub refused: u64,
     /// How many were not.
@@ -176,6 +178,9 @@ impl Reloader {
         let mut last = lock(&self.last);
         last.at = Some(SystemTime::now());
         last.error = result.as_ref().err().map(ToString::to_string);
+        if let Ok(reloaded) = &result {
+            last.needs_restart.clone_from(&reloaded.needs_restart);
+        }
         match &result {
             Ok(Reloaded { generation, needs_restart, warnings }) => {
                 last.succeeded += 1;
