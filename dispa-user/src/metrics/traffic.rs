@@ -18,13 +18,10 @@ use crate::{
     types::{Door, Outcome},
 };
 
-/// Why an exchange with this outcome is an error. One that ended well is where a target answered with one.
-const fn cause(outcome: Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::Ok => Some("server_error"),
-        outcome if outcome.is_error() => Some(outcome.name()),
-        _ => None,
-    }
+/// Why an exchange with this outcome is an error, if it is one: those that are not by themselves were
+/// answered with one.
+const fn cause(outcome: Outcome) -> &'static str {
+    if outcome.is_error() { outcome.name() } else { "server_error" }
 }
 
 /// The classes of statuses, by their first digit.
@@ -34,9 +31,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[derive(Debug)]
 pub(super) struct Traffic {
     requests: Requests,
-    errors: IntCounterVec,
-    /// The same by outcome, for those that can be errors.
-    errors_by: Vec<Option<IntCounter>>,
+    /// By outcome.
+    errors: Counters,
     responses: Counters,
     /// By door.
     durations: [Latency; Door::ALL.len()],
@@ -117,17 +113,14 @@ impl Traffic {
             "Requests and relayed connections by the pattern that matched.",
             &["rule"],
         );
-        let errors = counter_vec(
-            "dispa_requests_errors_total",
-            "Those that went wrong, and why: an outcome, or server_error where a target answered with a status of 500 or more.",
-            &["cause"],
-        );
         Self {
             requests: Requests::default(),
-            errors_by: Outcome::ALL
-                .map(|outcome| cause(outcome).map(|cause| errors.with_label_values(&[cause])))
-                .into(),
-            errors,
+            errors: Counters::new(
+                "dispa_requests_errors_total",
+                "Those that went wrong, and why: an outcome, or server_error where a target answered with a status of 500 or more.",
+                "cause",
+                &Outcome::ALL.map(cause),
+            ),
             responses: Counters::new(
                 "dispa_responses_total",
                 "Statuses that clients were sent.",
@@ -242,10 +235,8 @@ impl Traffic {
             let class = usize::from(status.as_u16() / 100);
             self.responses.add(class.saturating_sub(1), 1);
         }
-        if let Some(Some(errors)) = self.errors_by.get(outcome as usize)
-            && exchange.is_error()
-        {
-            errors.inc();
+        if exchange.is_error() {
+            self.errors.add(outcome as usize, 1);
         }
         // What has left HTTP lasts for as long as both sides like.
         let is_request = protocol.is_http() && status != Some(StatusCode::SWITCHING_PROTOCOLS);
@@ -294,7 +285,7 @@ impl Traffic {
     /// All of it, for a scrape.
     pub(super) fn collect(&self, families: &mut Families) {
         families.collect(&self.requests.all);
-        families.collect(&self.errors);
+        families.collect(&self.errors.all);
         let mut durations = families.histogram(
             "dispa_request_duration_seconds",
             "HTTP requests, from the head to the end of the response.",

@@ -63,26 +63,28 @@ fn every_exchange_counts_once_and_by_its_outcome() {
     metrics.exchange(&exchange(Door::Transparent, Protocol::Http2, Outcome::Timeout, Some(504)));
     metrics.exchange(&exchange(Door::Transparent, Protocol::Tcp, Outcome::Relayed, None));
     metrics.exchange(&exchange(Door::Transparent, Protocol::Http1, Outcome::ClientAborted, None));
+    let aborted = exchange(Door::Transparent, Protocol::Http1, Outcome::ClientAborted, Some(500));
+    metrics.exchange(&aborted);
     assert_has(
         &metrics,
         &[
             "dispa_requests_total{door=\"explicit\",outcome=\"ok\",protocol=\"http1\"} 2",
             "dispa_requests_total{door=\"transparent\",outcome=\"relayed\",protocol=\"tcp\"} 1",
-            "dispa_requests_errors_total{cause=\"server_error\"} 1",
+            "dispa_requests_errors_total{cause=\"server_error\"} 2",
             "dispa_requests_errors_total{cause=\"timeout\"} 1",
             "dispa_requests_errors_total{cause=\"internal\"} 0",
             "dispa_responses_total{status=\"2xx\"} 1",
-            "dispa_responses_total{status=\"5xx\"} 2",
+            "dispa_responses_total{status=\"5xx\"} 3",
             "dispa_request_duration_seconds_count{door=\"explicit\"} 2",
-            "dispa_request_duration_seconds_count{door=\"transparent\"} 2",
+            "dispa_request_duration_seconds_count{door=\"transparent\"} 3",
             "dispa_relay_duration_seconds_count 1",
-            "dispa_client_received_bytes_total{protocol=\"http1\"} 15",
+            "dispa_client_received_bytes_total{protocol=\"http1\"} 20",
             "dispa_client_sent_bytes_total{protocol=\"tcp\"} 7",
-            "dispa_retries_total 10",
-            "dispa_rule_requests_total{rule=\"*.a.test\"} 5",
+            "dispa_retries_total 12",
+            "dispa_rule_requests_total{rule=\"*.a.test\"} 6",
         ],
     );
-    let outcomes = [("client_aborted", 1), ("ok", 2), ("relayed", 1), ("timeout", 1)];
+    let outcomes = [("client_aborted", 2), ("ok", 2), ("relayed", 1), ("timeout", 1)];
     assert_eq!(metrics.outcomes().into_iter().collect::<Vec<_>>(), outcomes);
 }
 
