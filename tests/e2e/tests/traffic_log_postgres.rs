@@ -9,11 +9,15 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{Accounts, Site, Traffic, direct, http1::Client};
 use dispa_lab::{Config, Dispa, Lab, Postgres, until};
+use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(40);
 
 /// How long the server is away.
 const AWAY: Duration = Duration::from_mins(1);
+
+/// How long it hangs: longer than it is waited for.
+const HUNG: Duration = Duration::from_secs(10);
 
 /// How long it is there before, and how long requests go on afterwards.
 const THERE: Duration = Duration::from_secs(4);
@@ -57,17 +61,32 @@ struct Absence {
     back: Instant,
 }
 
-/// Takes the server away for a while, with as much time before and afterwards.
-fn take_away(postgres: &mut Postgres, dispa: &Dispa) -> Result<Absence> {
+/// How a server can be away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nobody listens.
+    Stopped,
+    /// Everybody listens, and nobody answers.
+    Hung,
+}
+
+/// Takes the server away for a while, with some time before and afterwards.
+fn take_away(postgres: &mut Postgres, dispa: &Dispa, kind: Kind) -> Result<Absence> {
     thread::sleep(THERE);
     let gone = Instant::now();
-    postgres.stop()?;
-    thread::sleep(AWAY);
+    match kind {
+        Kind::Stopped => postgres.stop()?,
+        Kind::Hung => postgres.signal_all(Signal::SIGSTOP)?,
+    }
+    thread::sleep(if kind == Kind::Stopped { AWAY } else { HUNG });
     let accounts = Accounts::now(dispa, "database")?;
     println!("away: {accounts:?}");
     ensure!(accounts.spilled > 100, "{accounts:?}");
     let back = Instant::now();
-    postgres.resume()?;
+    match kind {
+        Kind::Stopped => postgres.resume()?,
+        Kind::Hung => postgres.signal_all(Signal::SIGCONT)?,
+    }
     thread::sleep(THERE);
     Ok(Absence { gone, back })
 }
@@ -80,6 +99,15 @@ const NOT_IN_ORDER: &str = "SELECT count(*) FROM (
 
 #[test]
 fn a_server_that_is_away_costs_no_record_and_no_time() -> Result<()> {
+    costs_nothing(Kind::Stopped)
+}
+
+#[test]
+fn a_server_that_hangs_costs_no_record_and_no_time() -> Result<()> {
+    costs_nothing(Kind::Hung)
+}
+
+fn costs_nothing(kind: Kind) -> Result<()> {
     Lab::run(|lab| {
         let (site, traffic) = (Site::new(lab)?, Traffic::new(lab, "traffic"));
         let mut postgres = Postgres::start(lab)?;
@@ -88,7 +116,7 @@ fn a_server_that_is_away_costs_no_record_and_no_time() -> Result<()> {
         let (times, absence) = thread::scope(|scope| {
             let asking: Vec<_> =
                 (0..CLIENTS).map(|name| scope.spawn(move || ask(name, is_over))).collect();
-            let absence = take_away(&mut postgres, &dispa);
+            let absence = take_away(&mut postgres, &dispa, kind);
             is_over.store(true, Ordering::Relaxed);
             let mut times = Vec::new();
             for client in asking {
