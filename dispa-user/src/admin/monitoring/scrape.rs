@@ -91,9 +91,10 @@ fn traffic_log(families: &mut Families, accounts: &[Accounts]) {
     }
     let mut dropped =
         families.counter("dispa_traffic_log_dropped_total", "Records that are gone, by reason.");
-    for Accounts { sink, dropped: reasons, .. } in accounts {
-        for (reason, count) in reasons {
-            dropped.count(&[("sink", sink), ("reason", reason)], *count);
+    for sink in accounts {
+        // Those of which there are none, too: what begins with its first one shows no increase.
+        for (reason, count) in sink.dropped_by_reason() {
+            dropped.count(&[("sink", &sink.sink), ("reason", reason)], count);
         }
     }
     let mut waiting = families.gauge(
