@@ -199,9 +199,8 @@ fn check_says_what_is_wrong_and_starts_nothing() -> Result<()> {
 fn check_asks_whether_a_domain_is_a_targets_own_address() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
-        let config = |port| {
-            Config::new(&[Site::NAME4, Site::NAME6]).target("own", (Site::V4, port).into())
-        };
+        let config =
+            |port| Config::new(&[Site::NAME4, Site::NAME6]).target("own", (Site::V4, port).into());
         let check = |config: &Config| {
             let file = Dispa::write(lab, config, site.cgroup.path())?.display().to_string();
             dispa(&["check", &file])
