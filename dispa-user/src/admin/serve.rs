@@ -65,8 +65,6 @@ impl ReloadAnswer {
 /// What answers are made of.
 #[derive(Debug)]
 struct Desk {
-    live: Arc<Live>,
-    reloader: Arc<Reloader>,
     guard: Guard,
     view: View,
 }
@@ -101,9 +99,7 @@ impl Socket {
             path: file.path().to_owned(),
             source,
         })?;
-        let (live, reloader) = (Arc::clone(live), Arc::clone(reloader));
-        let view = View::new(&live, &reloader);
-        let desk = Arc::new(Desk { live, reloader, guard, view });
+        let desk = Arc::new(Desk { guard, view: View::new(live, reloader) });
         let serve = conversation::serve(listener, move |it| converse(it, Arc::clone(&desk)));
         Ok(Self { task: tokio::spawn(serve), _file: file })
     }
@@ -160,13 +156,13 @@ impl Desk {
 
     /// Waits for the end of it, if that is wanted.
     async fn reload(&self, waits: bool) -> Answer {
-        if !waits && self.reloader.is_due() {
+        if !waits && self.view.reloader.is_due() {
             return json(StatusCode::ACCEPTED, &ReloadAnswer::default());
         }
-        if self.reloader.is_full() {
+        if self.view.reloader.is_full() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already");
         }
-        let reloader = Arc::clone(&self.reloader);
+        let reloader = Arc::clone(&self.view.reloader);
         // It goes on if whoever asked goes away.
         let reload = tokio::spawn(async move { reloader.reload("asked for").await });
         if !waits {
@@ -190,7 +186,7 @@ impl Desk {
     }
 
     fn explain(&self, subject: &Subject) -> Explanation {
-        let state = self.live.state();
+        let state = self.view.live.state();
         let setup = Setup::of(&state.config);
         let mut ports: Vec<u16> = setup.intercept.ports.clone();
         let cases = subject.cases(&ports);

@@ -35,8 +35,8 @@ const MOST_FOLLOWERS: usize = 16;
 /// What answers are made of.
 #[derive(Debug)]
 pub(super) struct View {
-    live: Arc<Live>,
-    reloader: Arc<Reloader>,
+    pub(super) live: Arc<Live>,
+    pub(super) reloader: Arc<Reloader>,
     followers: Arc<Semaphore>,
 }
 
