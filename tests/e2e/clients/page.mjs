@@ -24,6 +24,7 @@ const [, , , writing, reading] = chromium.stdio;
 const waiting = new Map();
 const heard = [];
 let number = 0;
+let whenLoaded = () => {};
 let rest = Buffer.alloc(0);
 reading.on("data", (piece) => {
   rest = Buffer.concat([rest, piece]);
@@ -32,6 +33,7 @@ reading.on("data", (piece) => {
     rest = rest.subarray(end + 1);
     const { id, method, params } = message;
     if (id) { waiting.get(id)(message); waiting.delete(id); }
+    if (method === "Page.loadEventFired") whenLoaded();
     if (method === "Runtime.consoleAPICalled" && ["error", "warning", "assert"].includes(params.type)) {
       heard.push(params.args.map((it) => it.value ?? it.description).join(" "));
     }
@@ -54,7 +56,11 @@ const value = async (expression) => {
 };
 
 const doings = {
-  open: (url) => tell("Page.navigate", { url }),
+  open: async (url) => {
+    const loaded = new Promise((done) => { whenLoaded = done; });
+    await tell("Page.navigate", { url });
+    await loaded;
+  },
   say: async (expression) => console.log(JSON.stringify(await value(expression))),
   until: async (expression) => {
     const end = Date.now() + PATIENCE;

@@ -5,21 +5,23 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_e2e::{Scrape, Script, Site, http1::Client};
+use dispa_e2e::{Scrape, Site, http1::Client};
 use dispa_lab::{Config, Dispa, Lab, run, until};
 use serde_json::Value;
 
-const BROWSER: Script = Script::Node(include_str!("../clients/page.mjs"));
+/// Needs nothing but Node.
+const BROWSER: &str = include_str!("../clients/page.mjs");
 
 /// Where the page is.
 const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
 
 /// A browser's cold start takes seconds while other tests share the machine.
-const TIMEOUT: Duration = Duration::from_mins(4);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A site whose daemon has a page and metrics.
 struct Shown<'lab> {
@@ -54,7 +56,8 @@ impl<'lab> Shown<'lab> {
 
     /// What a browser tells that takes these steps; the last of it is its console.
     fn browse(&self, steps: &[&str]) -> Result<Vec<Value>> {
-        let mut command = BROWSER.command()?;
+        let mut command = Command::new("node");
+        command.args(["--input-type=module", "-e", BROWSER, "--"]);
         command.arg(self.site.lab.directory().join("profile")).args(steps);
         let told = run(&mut command, TIMEOUT)?.success()?;
         told.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
