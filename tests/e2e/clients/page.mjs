@@ -15,7 +15,7 @@ const PATIENCE = 60_000;
 
 const chromium = spawn("chromium", [
   `--user-data-dir=${profile}`, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-  "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+  "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
   "--remote-debugging-pipe", "about:blank",
 ], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true });
 process.on("exit", () => { try { process.kill(-chromium.pid, "SIGKILL"); } catch { /* it is gone */ } });
