@@ -18,7 +18,8 @@ use super::{
     conversation::LIMIT,
     logs::{LOG_STATS, LOGS, LogQuestion},
     query,
-    serve::{ACTIVITY, EXCHANGES, EXPLAIN, RELOAD, Refusal, STATUS},
+    serve::{EXPLAIN, RELOAD, Refusal},
+    view::{ACTIVITY, EXCHANGES, STATUS},
 };
 use crate::{
     exchange::Filter,

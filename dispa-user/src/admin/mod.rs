@@ -4,7 +4,7 @@
 //! knows at this moment, if one was asked) in, an [`Explanation`] out. A running daemon answers over
 //! a unix socket ([`Socket`]), which [`ask`] asks; [`status`] asks how its pools are ([`Status`]), [`logs()`] and
 //! [`log_stats`] ask for the traffic log ([`LogQuestion`]), and [`reload`] has it read its configuration again.
-//! Whoever watches it from outside asks a [`Monitor`], over TCP.
+//! Whoever watches it from outside asks a [`Monitor`], over TCP; a person with a browser opens its [`Page`].
 
 mod activity;
 mod client;
@@ -16,6 +16,7 @@ mod follow;
 mod guard;
 mod logs;
 mod monitoring;
+mod page;
 mod query;
 mod reach;
 mod serve;
@@ -24,6 +25,7 @@ mod socket_file;
 mod status;
 mod subject;
 mod text;
+mod view;
 
 pub use activity::{Activity, Figures, Named};
 pub use client::{AskError, Following, activity, ask, exchanges, log_stats, logs, reload, status};
@@ -33,6 +35,7 @@ pub use facts::Facts;
 pub use follow::Missed;
 pub use logs::{LONGEST_PAGE, LogQuestion, group_by};
 pub use monitoring::{Monitor, MonitoringPorts, Vitals};
+pub use page::{Page, PagePort};
 pub use serve::{ReloadAnswer, Socket};
 pub use setup::Setup;
 pub use status::{

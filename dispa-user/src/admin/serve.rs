@@ -4,45 +4,31 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body::Body;
-use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::Semaphore,
     task::JoinHandle,
 };
 
 use super::{
-    Explanation, Facts, Setup, Status, Subject,
-    conversation::{self, Answer, GoesOn, json},
-    explain, follow,
+    Explanation, Facts, Setup, Subject,
+    conversation::{self, Answer, json},
+    explain,
     guard::Guard,
-    logs::{self, LOG_STATS, LOGS},
     query,
     socket_file::{SocketError, SocketFile},
+    view::{self, View},
 };
 use crate::{
     config::Config,
-    state::{Follower, Live, Reloaded, Reloader},
+    state::{Live, Reloaded, Reloader},
 };
 
 /// The path that explains.
 pub(super) const EXPLAIN: &str = "/v1/explain";
 
-/// The path that tells how the pools are.
-pub(super) const STATUS: &str = "/v1/status";
-
 /// The path that has the configuration read again; with the query `wait`, answered when that is done.
 pub(super) const RELOAD: &str = "/v1/reload";
-
-/// The path that tells of exchanges as they end; the query says of which.
-pub(super) const EXCHANGES: &str = "/v1/exchanges";
-
-/// The path that tells once a second what the exchanges came to.
-pub(super) const ACTIVITY: &str = "/v1/activity";
-
-/// Readers of what goes on that are served at once; more are refused.
-const MOST_FOLLOWERS: usize = 16;
 
 /// The daemon's socket. Dropping it ends what is being answered and removes its file.
 #[derive(Debug)]
@@ -79,10 +65,8 @@ impl ReloadAnswer {
 /// What answers are made of.
 #[derive(Debug)]
 struct Desk {
-    live: Arc<Live>,
-    reloader: Arc<Reloader>,
     guard: Guard,
-    followers: Arc<Semaphore>,
+    view: View,
 }
 
 impl Socket {
@@ -115,9 +99,7 @@ impl Socket {
             path: file.path().to_owned(),
             source,
         })?;
-        let (live, reloader) = (Arc::clone(live), Arc::clone(reloader));
-        let followers = Arc::new(Semaphore::new(MOST_FOLLOWERS));
-        let desk = Arc::new(Desk { live, reloader, guard, followers });
+        let desk = Arc::new(Desk { guard, view: View::new(live, reloader) });
         let serve = conversation::serve(listener, move |it| converse(it, Arc::clone(&desk)));
         Ok(Self { task: tokio::spawn(serve), _file: file })
     }
@@ -147,11 +129,10 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
 impl Desk {
     async fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
         let method = match request.uri().path() {
-            EXPLAIN | STATUS | EXCHANGES | ACTIVITY | LOGS | LOG_STATS => Method::GET,
             RELOAD => Method::POST,
+            path if path == EXPLAIN || view::PATHS.contains(&path) => Method::GET,
             _ => {
-                let paths = [EXPLAIN, STATUS, RELOAD, EXCHANGES, ACTIVITY, LOGS, LOG_STATS];
-                let paths = paths.join(", ");
+                let paths = [&[EXPLAIN, RELOAD], &view::PATHS[..]].concat().join(", ");
                 return refusal(StatusCode::NOT_FOUND, &format!("there is only {paths}"));
             }
         };
@@ -165,28 +146,23 @@ impl Desk {
         if !request.body().is_end_stream() {
             return refusal(StatusCode::PAYLOAD_TOO_LARGE, "a question has no body");
         }
+        let query = request.uri().query().unwrap_or_default();
         match request.uri().path() {
-            STATUS => json(StatusCode::OK, &Status::of(&self.live.state(), &self.reloader.last())),
-            path @ (LOGS | LOG_STATS) => {
-                let query = request.uri().query().unwrap_or_default();
-                logs::answer(&self.live.state().ledger, path, query).await
-            }
-            RELOAD => self.reload(request.uri().query() == Some("wait")).await,
-            EXCHANGES => self.exchanges(request.uri().query().unwrap_or_default()),
-            ACTIVITY => self.follow(follow::activity),
-            _ => self.explain_query(request.uri().query().unwrap_or_default()),
+            RELOAD => self.reload(query == "wait").await,
+            EXPLAIN => self.explain_query(query),
+            path => self.view.answer(path, query).await,
         }
     }
 
     /// Waits for the end of it, if that is wanted.
     async fn reload(&self, waits: bool) -> Answer {
-        if !waits && self.reloader.is_due() {
+        if !waits && self.view.reloader.is_due() {
             return json(StatusCode::ACCEPTED, &ReloadAnswer::default());
         }
-        if self.reloader.is_full() {
+        if self.view.reloader.is_full() {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many wait for a reload already");
         }
-        let reloader = Arc::clone(&self.reloader);
+        let reloader = Arc::clone(&self.view.reloader);
         // It goes on if whoever asked goes away.
         let reload = tokio::spawn(async move { reloader.reload("asked for").await });
         if !waits {
@@ -197,26 +173,6 @@ impl Desk {
             Ok(Err(error)) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
             Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
-    }
-
-    fn exchanges(&self, query: &str) -> Answer {
-        match query::filter(query) {
-            Ok(filter) => self.follow(|follower| follow::exchanges(follower, filter)),
-            Err(error) => refusal(StatusCode::BAD_REQUEST, &error),
-        }
-    }
-
-    /// An answer that goes on until whoever asked goes away.
-    fn follow(&self, lines: impl FnOnce(Follower) -> GoesOn) -> Answer {
-        let Ok(place) = Arc::clone(&self.followers).try_acquire_owned() else {
-            return refusal(StatusCode::SERVICE_UNAVAILABLE, "too many follow already");
-        };
-        let lines = lines(self.live.state().ledger.follow());
-        let held = lines.map_frame(move |frame| {
-            let _held = &place;
-            frame
-        });
-        conversation::goes_on("application/x-ndjson", held.boxed_unsync())
     }
 
     fn explain_query(&self, query: &str) -> Answer {
@@ -230,7 +186,7 @@ impl Desk {
     }
 
     fn explain(&self, subject: &Subject) -> Explanation {
-        let state = self.live.state();
+        let state = self.view.live.state();
         let setup = Setup::of(&state.config);
         let mut ports: Vec<u16> = setup.intercept.ports.clone();
         let cases = subject.cases(&ports);

@@ -18,7 +18,7 @@ use super::{
     doors::{self, Opened},
 };
 use crate::{
-    admin::{self, Monitor, MonitoringPorts, Vitals},
+    admin::{self, Monitor, MonitoringPorts, Page, PagePort, Vitals},
     attribution::kernel_selection,
     config::{CgroupChoice, Config, Dns, Scheme, Scope},
     control::{
@@ -73,6 +73,7 @@ pub struct Daemon {
     pulse: Pulse,
     stopped: Stopped,
     ports: MonitoringPorts,
+    page: Option<PagePort>,
     route: Option<SlotRoute>,
 }
 
@@ -94,6 +95,7 @@ pub async fn run(
     reloading.spawn(follow_signals(reloads, Arc::clone(&reloader)));
     reloading.spawn(follow_file(Arc::clone(&reloader)));
     let socket = admin::Socket::open(config, &daemon.live, &reloader);
+    let page = daemon.page.take().map(|port| Page::serve(port, &daemon.live, &reloader));
     let monitor = daemon.monitor(&reloader, log);
     let signal = signals.next().await;
     tracing::info!(signal, "stopping");
@@ -103,7 +105,7 @@ pub async fn run(
         tracing::warn!(signal, "stopping at once");
         stop.advance(Phase::Stopping);
     });
-    drop((socket, reloading));
+    drop((socket, page, reloading));
     // Until the end it can be seen that it comes.
     daemon.stop().await;
     drop(monitor);
@@ -148,10 +150,10 @@ impl Daemon {
         route: &mut Option<SlotRoute>,
         ledger: Arc<Ledger>,
     ) -> Result<Self, StartError> {
-        let ports = if plan.monitored {
-            MonitoringPorts::open(&config.monitoring)?
+        let (ports, page) = if plan.monitored {
+            (MonitoringPorts::open(&config.monitoring)?, PagePort::open(&config.admin.page)?)
         } else {
-            MonitoringPorts::default()
+            (MonitoringPorts::default(), None)
         };
         let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
         let state = State::new(config, interception, ledger);
@@ -161,7 +163,7 @@ impl Daemon {
         let pulse = Pulse::new(config.server.workers, monotonic_ns());
         let workers = start_workers(listeners, &live, &pulse, &stopped)?;
         watch_backends(&live);
-        let mut daemon = Self { live, stop, workers, pulse, stopped, ports, route: None };
+        let mut daemon = Self { live, stop, workers, pulse, stopped, ports, page, route: None };
         if let Err(error) = daemon.start_intercepting(plan).await {
             daemon.stop().await;
             return Err(error);

@@ -48,7 +48,7 @@ use section::Section;
 use syntax::Parsed;
 use targets::Targets;
 
-pub use admin::{Admin, DEFAULT_SOCKET};
+pub use admin::{Admin, DEFAULT_SOCKET, Page};
 pub use balancing::{Balancing, HashKey, Secret, StickyCookie};
 pub use connections::UpstreamConnections;
 pub use effective::{Origin, Setting};
@@ -156,7 +156,11 @@ impl Config {
         keep("logging.format", self.logging.format != old.logging.format);
         keep("logging.output", self.logging.output != old.logging.output);
         keep("logging (traffic log)", self.traffic_log != old.traffic_log);
-        keep("admin.socket", self.admin != old.admin);
+        keep("admin.socket", self.admin.socket != old.admin.socket);
+        let (ours, theirs) = (&self.admin.page, &old.admin.page);
+        keep("admin.address", ours.address() != theirs.address());
+        keep("admin.token_file", ours.token_file != theirs.token_file);
+        keep("admin.allowed_hosts", ours.allowed_hosts != theirs.allowed_hosts);
         let (ours, theirs) = (&self.monitoring, &old.monitoring);
         let ips = |it: &Monitoring| (it.metrics.address.ip(), it.health.address.ip());
         let port = |it: &MonitoringPort| it.address.port();

@@ -74,7 +74,8 @@ fn an_empty_document_has_every_default() {
     assert_eq!(config.intercept, intercept);
     let logging = Logging { level: Level::Info, format: Format::Text, output: Output::Console };
     assert_eq!(config.logging, logging);
-    assert_eq!(config.admin, Admin { socket: Some("/run/dispa/dispa.sock".into()) });
+    assert_eq!(config.admin.socket, Some("/run/dispa/dispa.sock".into()));
+    assert_eq!(config.admin.page.address(), Some(address("127.0.0.1:9080")));
 }
 
 #[test]
@@ -88,9 +89,9 @@ fn a_target_has_defaults() {
 
 #[test]
 fn an_empty_path_is_no_socket() {
-    assert_eq!(parse("[admin]\nsocket = ''").expect("valid").admin, Admin { socket: None });
-    let socket = Some("/tmp/d.sock".into());
-    assert_eq!(parse("[admin]\nsocket = '/tmp/d.sock'").expect("valid").admin, Admin { socket });
+    let socket = |text: &str| parse(text).expect("valid").admin.socket;
+    assert_eq!(socket("[admin]\nsocket = ''"), None);
+    assert_eq!(socket("[admin]\nsocket = '/tmp/d.sock'"), Some("/tmp/d.sock".into()));
 }
 
 #[test]
@@ -323,6 +324,9 @@ file_path = '/tmp/log'
 type = 'both'
 [admin]
 socket = '/run/b'
+address = ''
+token_file = '/tmp/token'
+allowed_hosts = []
 [monitoring]
 enabled = false
 bind_address = '::1'
@@ -350,6 +354,9 @@ via = 'other'
             "logging.output",
             "logging (traffic log)",
             "admin.socket",
+            "admin.address",
+            "admin.token_file",
+            "admin.allowed_hosts",
             "monitoring.enabled",
             "monitoring.bind_address",
             "monitoring.metrics_port",

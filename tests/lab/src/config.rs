@@ -20,6 +20,7 @@ pub struct Config {
     balancing_lines: String,
     intercept_lines: String,
     monitoring_lines: String,
+    page: bool,
     sections: String,
 }
 
@@ -50,6 +51,7 @@ impl Config {
             intercept_lines: String::new(),
             // Daemons share the lab's loopback, and with it the default ports.
             monitoring_lines: "enabled = false\n".to_owned(),
+            page: false,
             sections: String::new(),
         }
     }
@@ -143,6 +145,19 @@ impl Config {
     pub fn kernel_events(mut self) -> Self {
         self.kernel_events = true;
         self
+    }
+
+    /// Leaves the daemon its web page, which `[admin]` in [`Config::sections`] should give a file for its
+    /// token: the default one is the host's.
+    #[must_use]
+    pub fn page(mut self) -> Self {
+        self.page = true;
+        self
+    }
+
+    /// Whether the daemon may have a web page.
+    pub(crate) fn wants_page(&self) -> bool {
+        self.page
     }
 
     /// Whether the daemon is started with `-v`.

@@ -81,6 +81,9 @@ impl Dispa {
         if config.wants_kernel_events() {
             command.arg("-v");
         }
+        if !config.wants_page() {
+            command.env("DISPA__ADMIN__ADDRESS", "");
+        }
         command
     }
 

@@ -52,7 +52,11 @@ impl MonitoringPorts {
     }
 }
 
-fn open(port: &MonitoringPort, serves: &str) -> Result<Option<TcpListener>, ListenError> {
+/// Opens a port on this runtime. One that nobody asked for may be missing.
+pub(super) fn open(
+    port: &MonitoringPort,
+    serves: &str,
+) -> Result<Option<TcpListener>, ListenError> {
     let MonitoringPort { address, key, .. } = *port;
     let of_runtime = |listener| {
         let failed = |source| ListenError { address, source, setting: key };

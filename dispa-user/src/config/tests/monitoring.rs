@@ -58,6 +58,54 @@ c.toml: 1 error
 "#
 }
 
+refused! { the_page_needs_an_address_with_a_port_a_file_and_hosts,
+r#"
+[admin]
+address = "localhost"
+token_file = "token"
+allowed_hosts = ["a.test:80"]
+"#,
+r#"
+error: `admin.address`: not an IP address and a port
+ --> c.toml:2:11
+  |
+2 | address = "localhost"
+  |           ^^^^^^^^^^^
+  |
+  = help: write them as "127.0.0.1:9080" or "[::1]:9080", or "" for no page
+
+error: `admin.token_file`: not the absolute path of a file
+ --> c.toml:3:14
+  |
+3 | token_file = "token"
+  |              ^^^^^^^
+  |
+  = help: write a path such as "/var/lib/dispa/token"
+
+error: `admin.allowed_hosts`: ':' cannot be part of a host name
+ --> c.toml:4:18
+  |
+4 | allowed_hosts = ["a.test:80"]
+  |                  ^^^^^^^^^^^
+  |
+  = help: write a host without a port, such as "proxy.example.com"
+
+c.toml: 3 errors
+"#
+}
+
+#[test]
+fn the_page_is_there_unless_it_is_not_wanted() {
+    let page = |text: &str| parse(text).expect("valid").admin.page;
+    let port = page("").port.expect("by default");
+    assert_eq!((port.address, port.required), (address("127.0.0.1:9080"), false));
+    let port = page("[admin]\naddress = '[::1]:80'").port.expect("asked for");
+    assert_eq!((port.address, port.required), (address("[::1]:80"), true));
+    assert_eq!(page("[admin]\naddress = ''").port, None);
+    let hosts = page("[admin]\nallowed_hosts = ['[::1]', 'A.test']").allowed_hosts;
+    assert_eq!(hosts.iter().map(|host| host.as_str()).collect::<Vec<_>>(), ["::1", "a.test"]);
+}
+
 #[test]
 fn only_a_port_that_is_asked_for_is_required() {
     let of = |text: &str| {

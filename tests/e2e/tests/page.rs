@@ -1,0 +1,270 @@
+//! The web page in a browser: it shows what metrics say, and opens for nobody without the token.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use dispa_e2e::{Scrape, Site, http1::Client};
+use dispa_lab::{Config, Dispa, Lab, run, until};
+use serde_json::Value;
+
+/// Needs nothing but Node.
+const BROWSER: &str = include_str!("../clients/page.mjs");
+
+/// Where the page is.
+const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
+
+/// A browser's cold start takes seconds while other tests share the machine.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// A site whose daemon has a page and metrics.
+struct Shown<'lab> {
+    site: Site<'lab>,
+    config: Config,
+    token_file: PathBuf,
+}
+
+impl<'lab> Shown<'lab> {
+    fn new(lab: &'lab Lab) -> Result<Self> {
+        let token_file = lab.directory().join("state/token");
+        let sections = format!(
+            "[admin]\ntoken_file = \"{}\"\n[logging.file]\ndirectory = \"{}\"",
+            token_file.display(),
+            lab.directory().join("traffic").display()
+        );
+        let config = Site::config()
+            .target("nobody", "127.0.0.1:3999".parse()?)
+            .monitoring("enabled = true")
+            .page()
+            .sections(&sections);
+        Ok(Self { site: Site::new(lab)?, config, token_file })
+    }
+
+    fn start(&self) -> Result<Dispa> {
+        self.site.dispa(&self.config)
+    }
+
+    fn token(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.token_file)?.trim().to_owned())
+    }
+
+    /// What a browser tells that takes these steps; the last of it is its console.
+    fn browse(&self, steps: &[&str]) -> Result<Vec<Value>> {
+        let mut command = Command::new("node");
+        command.args(["--input-type=module", "-e", BROWSER, "--"]);
+        command.arg(self.site.lab.directory().join("profile")).args(steps);
+        let told = run(&mut command, TIMEOUT)?.success()?;
+        told.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+}
+
+/// The status of the answer to a request at the page.
+fn asked(path: &str, host: &str, token: &str) -> Result<u16> {
+    let mut client = Client::connect(PAGE)?;
+    client.send(&format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    ))?;
+    Ok(client.answer()?.status)
+}
+
+/// Waits for a picture that the browser takes: it has come so far.
+fn appears(file: &Path) -> Result<()> {
+    until(TIMEOUT, &file.display().to_string(), || file.exists().then_some(()))
+}
+
+/// So many requests that are answered, and seven that no rule is for.
+fn traffic(site: &Site<'_>, count: u32) -> Result<()> {
+    let url = format!("http://example.com/[1-{count}]");
+    site.curl(&["-o", "/dev/null", &url])?;
+    let lost = ["-s", "-o", "/dev/null", "http://door.test:8080/[1-7]"];
+    site.client("curl", &lost).map(drop)
+}
+
+#[test]
+fn numbers_move_under_traffic_and_are_those_of_the_metrics() -> Result<()> {
+    Lab::run(|lab| {
+        let shown = Shown::new(lab)?;
+        let dispa = shown.start()?;
+        let token = shown.token()?;
+        let url = format!("open http://127.0.0.1:9080/#{token}");
+        traffic(&shown.site, 100)?;
+        let looked = lab.directory().join("looked.png");
+        let picture = format!("picture {}", looked.display());
+        let told = std::thread::scope(|scope| {
+            let browser = scope.spawn(|| {
+                shown.browse(&[
+                    &url,
+                    "until at('total').textContent === '107'",
+                    &picture,
+                    "say location.hash",
+                    // More comes while it is looked at.
+                    "until at('total').textContent === '407'",
+                    "until model.samples.some((it) => it.rate > 0)",
+                    "until at('exchanges').rows.length > 50",
+                    "until at('rates').children.length === 3 && at('rates').children[1].getAttribute('d').length > 20",
+                    "say Object.entries(model.status.outcomes).filter((it) => it[1] > 0)",
+                    "say [at('total').textContent, at('errors').textContent, at('names').textContent]",
+                    "say [...at('targets').rows].slice(1).map((it) => [it.cells[1].textContent, it.cells[7].textContent])",
+                    "say at('exchanges').innerText",
+                    "say at('log').innerText",
+                ])
+            });
+            appears(&looked)?;
+            for _ in 0..30 {
+                traffic(&shown.site, 3)?;
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            browser.join().expect("no panic")
+        })?;
+        let scrape = Scrape::now()?;
+        let counted = scrape.by("dispa_requests_total", "outcome");
+        let [hash, outcomes, tiles, targets, exchanges, log, console] = &told[..] else {
+            anyhow::bail!("{told:?}")
+        };
+        assert_eq!(hash, "", "the token is not left in the address");
+        let outcomes: std::collections::BTreeMap<String, u64> =
+            serde_json::from_value::<Vec<_>>(outcomes.clone())?.into_iter().collect();
+        assert_eq!(outcomes, counted);
+        println!("{outcomes:?} {tiles} {targets} {log}");
+        let total: u64 = counted.values().sum();
+        let errors = scrape.count("dispa_requests_errors_total", &[]);
+        assert!(errors > 0, "{counted:?}");
+        assert_eq!(tiles[0], total.to_string());
+        assert_eq!(tiles[1], errors.to_string());
+        assert_ne!(tiles[2], "0");
+        let targets: Vec<(String, String)> = serde_json::from_value(targets.clone())?;
+        let mut counts = 0;
+        for (name, good) in targets {
+            let good: u64 = good.parse()?;
+            let wanted = [("target", name.as_str())];
+            ensure!(good <= scrape.count("dispa_target_requests_total", &wanted), "{name}");
+            counts += good;
+        }
+        assert_eq!(Some(&counts), counted.get("ok"));
+        let exchanges = exchanges.as_str().context("text")?;
+        ensure!(exchanges.contains("curl ("), "{exchanges}");
+        ensure!(log.as_str().context("text")?.contains(&total.to_string()), "{log}");
+        assert_eq!(console, &serde_json::json!([]), "the browser has nothing to complain of");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_wrong_token_and_a_foreign_host_are_refused() -> Result<()> {
+    Lab::run(|lab| {
+        let shown = Shown::new(lab)?;
+        let dispa = shown.start()?;
+        let token = shown.token()?;
+        assert_eq!(fs::metadata(&shown.token_file)?.permissions().mode() & 0o777, 0o600);
+        let made = dispa.record("a token was made for the page", &[])?;
+        assert_eq!(made.text("url"), format!("http://127.0.0.1:9080/#{token}"));
+        for (path, host, token, status) in [
+            ("/v1/status", "localhost:9080", &*token, 200),
+            ("/v1/logs", "127.0.0.1:9080", &*token, 200),
+            ("/v1/status", "localhost:9080", "wrong", 401),
+            ("/v1/logs", "localhost:9080", "wrong", 401),
+            ("/v1/activity", "localhost:9080", "", 401),
+            ("/", "example.com", &*token, 421),
+            ("/v1/status", "example.com:9080", &*token, 421),
+            ("/v1/reload", "localhost", &*token, 404),
+        ] {
+            assert_eq!(asked(path, host, token)?, status, "{path} {host} {token}");
+        }
+        let told = shown.browse(&[
+            "open http://127.0.0.1:9080/#wrong",
+            "until !at('door').hidden && !at('refused').hidden",
+            "say at('page').hidden",
+            &format!("say (at('token').value = '{token}', at('form').requestSubmit())"),
+            "until !at('page').hidden && at('state').textContent === 'live'",
+            "open http://127.0.0.1:9080/?again",
+            // The tab remembers it.
+            "until !at('page').hidden && at('state').textContent === 'live'",
+            "say at('door').hidden",
+        ])?;
+        assert_eq!((&told[0], &told[2]), (&true.into(), &true.into()));
+        drop(dispa.stop()?);
+        let again = shown.start()?;
+        assert!(again.records("a token was made for the page").is_empty(), "it is told once");
+        assert_eq!(shown.token()?, token);
+        Ok(())
+    })
+}
+
+#[test]
+fn it_says_that_the_daemon_is_gone_and_finds_it_again() -> Result<()> {
+    Lab::run(|lab| {
+        let shown = Shown::new(lab)?;
+        let dispa = shown.start()?;
+        let url = format!("open http://127.0.0.1:9080/#{}", shown.token()?);
+        let [seen, gone] = ["seen.png", "gone.png"].map(|name| lab.directory().join(name));
+        let [seen_step, gone_step] =
+            [&seen, &gone].map(|file| format!("picture {}", file.display()));
+        let steps = [
+            &*url,
+            "until at('state').textContent === 'live'",
+            &*seen_step,
+            "until at('state').textContent === 'gone' && !at('gone').hidden",
+            &*gone_step,
+            "until at('state').textContent === 'live' && at('gone').hidden",
+        ];
+        std::thread::scope(|scope| {
+            let browser = scope.spawn(|| shown.browse(&steps));
+            appears(&seen)?;
+            drop(dispa.stop()?);
+            appears(&gone)?;
+            let again = shown.start()?;
+            browser.join().expect("no panic")?;
+            again.stop().map(drop)
+        })
+    })
+}
+
+#[test]
+fn a_day_of_samples_takes_no_more_memory_than_five_minutes() -> Result<()> {
+    Lab::run(|lab| {
+        let shown = Shown::new(lab)?;
+        let _dispa = shown.start()?;
+        let url = format!("open http://127.0.0.1:9080/#{}", shown.token()?);
+        let sample =
+            "{ seconds: 1, missed: 0, total: { requests: i, errors: 1, p50_ms: 1.5, p99_ms: i } }";
+        let row = "{ id: String(i), timestamp: '2024-01-01T00:00:00Z', outcome: 'ok', \
+                   path: 'x'.repeat(100) + i, process: 'p' + i, attempts: 1, duration_ms: 1, \
+                   request_bytes: 0, response_bytes: 0 }";
+        let fed = |count: u32| {
+            format!(
+                "say (() => {{ for (let i = 0; i < {count}; i += 1) {{ feed(model, {sample}, Date.now()); \
+                 feedExchange(model, {row}); feedStatus(model, structuredClone(model.status)); \
+                 if (i % 500 === 0) {{ drawActivity(); drawStatus(); stale = true; drawExchanges(); }} }} }})()"
+            )
+        };
+        let memory = "say performance.memory.usedJSHeapSize";
+        let told = shown.browse(&[
+            &url,
+            "until at('state').textContent === 'live' && model.status !== null",
+            &fed(300),
+            "collect",
+            memory,
+            &fed(86_400),
+            "collect",
+            memory,
+            "say [model.samples.length, model.exchanges.length, model.statuses.length]",
+            "say document.querySelectorAll('*').length",
+        ])?;
+        println!("{told:?}");
+        let [_, before, _, after, kept, elements, console] = &told[..] else {
+            anyhow::bail!("{told:?}")
+        };
+        assert_eq!(kept, &serde_json::json!([300, 100, 31]));
+        let [before, after] = [before, after].map(|it| it.as_u64().unwrap_or(u64::MAX));
+        ensure!(after < before.saturating_add(4 << 20), "{before} then {after} bytes");
+        ensure!(elements.as_u64() < Some(4_000), "{elements}");
+        assert_eq!(console, &serde_json::json!([]));
+        Ok(())
+    })
+}
