@@ -1,9 +1,7 @@
 //! Whether it is among those whose connections are intercepted. Only hits come here, and only where
 //! not everybody's are.
 
-use aya_ebpf::{
-    EbpfContext as _, helpers::bpf_get_current_cgroup_id, programs::SockAddrContext,
-};
+use aya_ebpf::{EbpfContext as _, helpers::bpf_get_current_cgroup_id, programs::SockAddrContext};
 use dispa_common::selection::{self, verdict};
 
 use crate::maps::{self, SELECTED_CGROUPS, SELECTED_USERS};

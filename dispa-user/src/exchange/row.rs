@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http::{Method, uri::PathAndQuery};
@@ -116,7 +116,7 @@ impl Exchange {
         let host = self.host.as_ref().map(|host| Cow::Borrowed(host.as_str()));
         Row {
             id: self.id,
-            timestamp: Timestamp::try_from(self.began).unwrap_or(Timestamp::UNIX_EPOCH),
+            timestamp: microseconds(self.began).unwrap_or(Timestamp::UNIX_EPOCH),
             client_ip: self.client.ip().to_canonical(),
             client_port: self.client.port(),
             door: self.door.name().into(),
@@ -160,6 +160,12 @@ impl Exchange {
         }
         Some(headers).filter(|it| !it.is_empty())
     }
+}
+
+/// To the microsecond, which every database has.
+fn microseconds(time: SystemTime) -> Option<Timestamp> {
+    let time = Timestamp::try_from(time).ok()?;
+    Timestamp::from_microsecond(time.as_microsecond()).ok()
 }
 
 /// To the microsecond.

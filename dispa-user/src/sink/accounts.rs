@@ -152,6 +152,12 @@ impl Accounts {
         }
     }
 
+    /// How many are gone for each reason there can be.
+    pub fn dropped_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |name| self.dropped.get(name).copied().unwrap_or_default();
+        Reason::ALL.into_iter().map(move |reason| (reason.name(), count(reason.name())))
+    }
+
     /// How many are gone, whatever the reason.
     #[must_use]
     pub fn dropped(&self) -> u64 {

@@ -187,3 +187,121 @@ impl Queue {
 
 /// How often a sink that is to end and cannot tries again.
 const LAST_LOOKS: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use proptest::prelude::*;
+
+    use super::{Batch, Queue};
+    use crate::{
+        exchange::Exchange,
+        sink::{
+            accounts::{Accounts, Fate, Reason},
+            tests::exchange,
+        },
+    };
+
+    const NO_TIME: Duration = Duration::from_millis(1);
+
+    fn accounts(queue: &Queue) -> Accounts {
+        let accounts = queue.accounts("file", "here");
+        assert!(accounts.balance(), "{accounts}");
+        accounts
+    }
+
+    #[test]
+    fn what_hangs_at_the_end_is_lost_and_counted_once() {
+        let queue = Queue::new(1 << 20);
+        let exchange = Arc::new(exchange(1));
+        (0..10).for_each(|_| queue.push(&exchange));
+        let mut taken = queue.take(NO_TIME, 4);
+        queue.give_up();
+        queue.push(&exchange);
+        assert_eq!(accounts(&queue).dropped, [("stopped".to_owned(), 11)].into());
+        queue.settle(&mut taken, 4, Fate::Written);
+        assert_eq!((accounts(&queue).written, accounts(&queue).dropped()), (0, 11));
+    }
+
+    #[test]
+    fn a_sink_that_is_stuck_says_why_records_find_no_room() {
+        let one = Arc::new(exchange(1));
+        let queue = Queue::new(one.size() * 2);
+        queue.push(&one);
+        queue.stuck(Reason::DiskFull, "no room".to_owned());
+        (0..3).for_each(|_| queue.push(&one));
+        let told = accounts(&queue);
+        assert_eq!((told.queued, told.trouble.as_deref()), (2, Some("no room")));
+        assert!(queue.unstuck() && !queue.unstuck());
+        queue.push(&one);
+        let dropped = [("disk_full".to_owned(), 2), ("queue_full".to_owned(), 1)];
+        assert_eq!(accounts(&queue).dropped, dropped.into());
+    }
+
+    #[test]
+    fn a_sink_is_woken_when_much_waits_or_it_is_to_end() {
+        let one = Arc::new(exchange(1));
+        let queue = Queue::new(one.size() * 40);
+        let wait = || {
+            let begun = Instant::now();
+            let mut batch = queue.take(Duration::from_mins(1), 1_000);
+            queue.settle(&mut batch, usize::MAX, Fate::Written);
+            begun.elapsed()
+        };
+        thread::scope(|scope| {
+            let waiting = scope.spawn(wait);
+            (0..10).for_each(|_| queue.push(&one));
+            assert!(waiting.join().expect("no panic") < Duration::from_secs(30));
+            let waiting = scope.spawn(wait);
+            queue.close(Instant::now());
+            assert!(waiting.join().expect("no panic") < Duration::from_secs(30));
+        });
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push,
+        Take(usize),
+        Settle(usize, bool),
+        Load(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Push),
+            1 => (1_usize..9).prop_map(Step::Take),
+            2 => (0_usize..9, any::<bool>()).prop_map(|(count, spills)| Step::Settle(count, spills)),
+            1 => (0_u64..9).prop_map(Step::Load),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_accounts_balance_whatever_happens(steps in proptest::collection::vec(step(), 0..200)) {
+            let one: Arc<Exchange> = Arc::new(exchange(1));
+            let queue = Queue::new(one.size() * 12);
+            let (mut batch, mut pushed) = (Batch::default(), 0);
+            for step in steps {
+                match step {
+                    Step::Push => {
+                        queue.push(&one);
+                        pushed += 1;
+                    }
+                    Step::Take(most) if batch.is_empty() => batch = queue.take(Duration::ZERO, most),
+                    Step::Take(_) => {}
+                    Step::Settle(count, false) => queue.settle(&mut batch, count, Fate::Written),
+                    Step::Settle(count, true) => queue.settle(&mut batch, count, Fate::Spilled),
+                    Step::Load(count) => queue.settle_spilled(count, Fate::Written),
+                }
+                let told = queue.accounts("file", "here");
+                prop_assert!(told.balance() && told.observed == pushed, "{told}");
+                prop_assert!(told.queued <= 12, "{told}");
+            }
+        }
+    }
+}

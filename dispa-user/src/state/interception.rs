@@ -1,9 +1,11 @@
 //! What is intercepted at this moment: learned names, their slots, and the kernel's maps, changed
 //! together and in an order that never points a program at a slot that stands for nothing.
 
+mod known;
+
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::{
@@ -13,20 +15,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dispa_common::{BackendCounts, FREE_SLOT_COUNT, slot_to_v4};
+use dispa_common::{BackendCounts, FREE_SLOT_COUNT};
 
 use crate::{
-    attribution::{Attribution, Counts},
+    attribution::Attribution,
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
     kernel::{
-        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OutcomeCounts,
-        OwnSockets, SlotLease, SlotTable,
+        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OwnSockets,
+        SlotLease, SlotTable,
     },
     life::Rarely,
     rules::Rules,
     types::HostName,
 };
+
+pub use known::Report;
 
 /// Slots kept on offer to the kernel programs. Fewer than their queue holds, so that one given back
 /// always finds room.
@@ -83,27 +87,6 @@ pub struct LearnError {
     pub destination: SocketAddr,
     /// Why.
     pub source: KernelError,
-}
-
-/// The accounts of the interception at one moment.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Report {
-    /// Outcomes of the kernel programs.
-    pub outcomes: OutcomeCounts,
-    /// Slots that stand for a destination.
-    pub slots_in_use: usize,
-    /// Holds of connections on slots.
-    pub slots_held: u64,
-    /// Slots that neither stand for a destination nor rest.
-    pub slots_free: usize,
-    /// Addresses that were not learned for want of room, since the start.
-    pub not_learned: u64,
-    /// Connections, by what is known of who made them.
-    pub attributed: Counts,
-    /// Names that own addresses.
-    pub names: usize,
-    /// Addresses that names own, one for each owner.
-    pub addresses: usize,
 }
 
 impl Interception {
@@ -395,26 +378,6 @@ impl Interception {
         self.kernel().take_events()
     }
 
-    /// The accounts at this moment.
-    pub fn report(&self) -> Result<Report, KernelError> {
-        let outcomes = self.kernel().outcomes()?;
-        let (names, addresses) = {
-            let names = read(&self.names);
-            (names.names(), names.owned())
-        };
-        let slots = read(&self.slots);
-        Ok(Report {
-            outcomes,
-            slots_in_use: slots.in_use(),
-            slots_held: slots.held(),
-            slots_free: slots.free_count(),
-            names,
-            addresses,
-            not_learned: self.not_learned.load(Ordering::Relaxed),
-            attributed: self.attribution.as_ref().map(Attribution::counts).unwrap_or_default(),
-        })
-    }
-
     /// Destinations that have a slot by the kernel programs' doing but never arrived: a program
     /// gave up, or was killed, in between.
     fn adopt_unseen(&self, now: Instant) {
@@ -504,63 +467,6 @@ impl Interception {
 
     fn kernel(&self) -> MutexGuard<'_, Interceptor> {
         lock(&self.kernel)
-    }
-
-    /// The directory of the cgroup whose programs are intercepted; none before they are.
-    #[must_use]
-    pub fn attached(&self) -> Option<&Path> {
-        self.attached.get().map(PathBuf::as_path)
-    }
-
-    /// The ports of the doors that slots lead to.
-    #[must_use]
-    pub fn doors(&self) -> Doors {
-        self.doors
-    }
-
-    /// Every name that was learned, in no order, and its addresses.
-    #[must_use]
-    pub fn learned(&self) -> Vec<(HostName, Vec<IpAddr>)> {
-        let names = read(&self.names);
-        names.all().map(|(name, addresses)| (name.clone(), addresses.collect())).collect()
-    }
-
-    /// The addresses that `name` owns, in order. For explanations.
-    #[must_use]
-    pub fn addresses_of(&self, name: &HostName, now: Instant) -> Vec<IpAddr> {
-        read(&self.names).addresses(name, now).map(|(address, _)| address).collect()
-    }
-
-    /// The names that own `address`, in order, and how much longer each does. Looks at every name:
-    /// for explanations, not for connections.
-    #[must_use]
-    pub fn names_of(&self, address: IpAddr, now: Instant) -> Vec<(HostName, Duration)> {
-        let mut owners: Vec<_> = read(&self.names)
-            .owners(address, now)
-            .map(|(name, remaining)| (name.clone(), remaining))
-            .collect();
-        owners.sort_unstable();
-        owners
-    }
-
-    /// The address of the slot that stands for `destination`, if one does that the daemon knows of;
-    /// one that the kernel programs have just given out is known when it is first used.
-    #[must_use]
-    pub fn slot_of(&self, destination: SocketAddr) -> Option<IpAddr> {
-        let slot = read(&self.slots).slot_of(destination)?;
-        match destination {
-            SocketAddr::V4(_) => Some(Ipv4Addr::from_bits(slot_to_v4(slot)).into()),
-            SocketAddr::V6(_) => {
-                let (_, prefix) = self.doors.door6?;
-                Some(Ipv6Addr::from_bits(prefix.to_bits() | u128::from(slot)).into())
-            }
-        }
-    }
-
-    /// Whether connections to IPv6 addresses can be redirected on this host.
-    #[must_use]
-    pub fn redirects_ipv6(&self) -> bool {
-        self.doors.door6.is_some()
     }
 }
 

@@ -93,6 +93,7 @@ fn exchange(number: usize) -> Result<Exchange> {
         status: Some(StatusCode::OK),
         request_bytes: 0,
         response_bytes: 1_024,
+        headers: Vec::new(),
         fault: None,
         outcome: Outcome::Ok,
     })

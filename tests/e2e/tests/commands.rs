@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
 use dispa_e2e::{Attachment, ForeignProgram, Site, Traces};
-use dispa_lab::{Cgroup, Dispa, Finished, Lab, Process, run};
+use dispa_lab::{Cgroup, Config, Dispa, Finished, Lab, Process, run};
 use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_mins(1);
@@ -191,6 +191,27 @@ fn check_says_what_is_wrong_and_starts_nothing() -> Result<()> {
             assert!(told.stdout().contains(out) && told.stderr().contains(error), "{told:?}");
             assert!(!out.is_empty() || told.stdout().is_empty(), "{told:?}");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn check_asks_whether_a_domain_is_a_targets_own_address() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let config =
+            |port| Config::new(&[Site::NAME4, Site::NAME6]).target("own", (Site::V4, port).into());
+        let check = |config: &Config| {
+            let file = Dispa::write(lab, config, site.cgroup.path())?.display().to_string();
+            dispa(&["check", &file])
+        };
+        let told = check(&config(80))?;
+        assert_eq!(told.code(), Some(0));
+        let warning = "`four.example.com` has the address of a target, 198.51.100.10:80";
+        assert!(told.stderr().contains(warning), "{}", told.stderr());
+        assert!(told.stdout().contains("1 warning"), "{}", told.stdout());
+        let told = check(&config(8081))?;
+        assert!(told.stderr().is_empty(), "{}", told.stderr());
         Ok(())
     })
 }

@@ -253,7 +253,10 @@ fn a_hundred_reloads_under_load_cost_nothing() -> Result<()> {
             let now = descriptors(&dispa).ok()?;
             (now <= before).then_some(())
         })?;
+        // What still ran would be waited for.
+        let stopping = Instant::now();
         let stopped = dispa.stop()?;
+        println!("stopped in {:?}", stopping.elapsed());
         assert_eq!(stopped.summary.count("slots_held"), Some(0));
         Ok(())
     })

@@ -9,11 +9,15 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{Accounts, Site, Traffic, direct, http1::Client};
 use dispa_lab::{Config, Dispa, Lab, Postgres, until};
+use nix::sys::signal::Signal;
 
 const SOON: Duration = Duration::from_secs(40);
 
 /// How long the server is away.
 const AWAY: Duration = Duration::from_mins(1);
+
+/// How long it hangs: longer than it is waited for.
+const HUNG: Duration = Duration::from_secs(10);
 
 /// How long it is there before, and how long requests go on afterwards.
 const THERE: Duration = Duration::from_secs(4);
@@ -51,41 +55,74 @@ fn sections(traffic: &Traffic, more: &str) -> String {
     )
 }
 
+/// When the server went, and when it came back.
+struct Absence {
+    gone: Instant,
+    back: Instant,
+}
+
+/// How a server can be away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Nobody listens.
+    Stopped,
+    /// Everybody listens, and nobody answers.
+    Hung,
+}
+
+/// Takes the server away for a while, with some time before and afterwards.
+fn take_away(postgres: &mut Postgres, dispa: &Dispa, kind: Kind) -> Result<Absence> {
+    thread::sleep(THERE);
+    let gone = Instant::now();
+    match kind {
+        Kind::Stopped => postgres.stop()?,
+        Kind::Hung => postgres.signal_all(Signal::SIGSTOP)?,
+    }
+    thread::sleep(if kind == Kind::Stopped { AWAY } else { HUNG });
+    let accounts = Accounts::now(dispa, "database")?;
+    println!("away: {accounts:?}");
+    ensure!(accounts.spilled > 100, "{accounts:?}");
+    let back = Instant::now();
+    match kind {
+        Kind::Stopped => postgres.resume()?,
+        Kind::Hung => postgres.signal_all(Signal::SIGCONT)?,
+    }
+    thread::sleep(THERE);
+    Ok(Absence { gone, back })
+}
+
+/// A fresh table has its rows where they were put, one after the other.
+const NOT_IN_ORDER: &str = "SELECT count(*) FROM (
+    SELECT split_part(path, '/', 3)::integer < lag(split_part(path, '/', 3)::integer)
+        OVER (PARTITION BY split_part(path, '/', 2) ORDER BY ctid) AS wrong FROM traffic
+    ) AS it WHERE wrong";
+
 #[test]
 fn a_server_that_is_away_costs_no_record_and_no_time() -> Result<()> {
+    costs_nothing(Kind::Stopped)
+}
+
+#[test]
+fn a_server_that_hangs_costs_no_record_and_no_time() -> Result<()> {
+    costs_nothing(Kind::Hung)
+}
+
+fn costs_nothing(kind: Kind) -> Result<()> {
     Lab::run(|lab| {
         let (site, traffic) = (Site::new(lab)?, Traffic::new(lab, "traffic"));
         let mut postgres = Postgres::start(lab)?;
         let dispa = site.dispa(&Site::config().sections(&sections(&traffic, "")))?;
-        let is_over = AtomicBool::new(false);
-        let (times, gone, back) = thread::scope(|scope| {
-            let asking: Vec<_> = (0..CLIENTS)
-                .map(|name| {
-                    let is_over = &is_over;
-                    scope.spawn(move || ask(name, is_over))
-                })
-                .collect();
-            let mut coming_and_going = || -> Result<(Instant, Instant)> {
-                thread::sleep(THERE);
-                let gone = Instant::now();
-                postgres.stop()?;
-                thread::sleep(AWAY);
-                let spilled = Accounts::now(&dispa, "database")?;
-                println!("away: {spilled:?}");
-                ensure!(spilled.spilled > 100, "{spilled:?}");
-                let back = Instant::now();
-                postgres.resume()?;
-                thread::sleep(THERE);
-                Ok((gone, back))
-            };
-            let moments = coming_and_going();
+        let is_over = &AtomicBool::new(false);
+        let (times, absence) = thread::scope(|scope| {
+            let asking: Vec<_> =
+                (0..CLIENTS).map(|name| scope.spawn(move || ask(name, is_over))).collect();
+            let absence = take_away(&mut postgres, &dispa, kind);
             is_over.store(true, Ordering::Relaxed);
             let mut times = Vec::new();
             for client in asking {
                 times.extend(client.join().ok().context("a panic")??);
             }
-            let (gone, back) = moments?;
-            anyhow::Ok((times, gone, back))
+            anyhow::Ok((times, absence?))
         })?;
         until(SOON, "what was spilled is loaded", || {
             let accounts = Accounts::now(&dispa, "database").ok()?;
@@ -98,21 +135,14 @@ fn a_server_that_is_away_costs_no_record_and_no_time() -> Result<()> {
         let told = postgres
             .query("SELECT count(*), count(DISTINCT id), count(DISTINCT path) FROM traffic")?;
         ensure!(told == format!("{count}|{count}|{count}"), "{told}");
-        // A fresh table has its rows where they were put, one after the other.
-        let in_order = "SELECT count(*) FROM (
-            SELECT split_part(path, '/', 3)::integer < lag(split_part(path, '/', 3)::integer)
-                OVER (PARTITION BY split_part(path, '/', 2) ORDER BY ctid) AS wrong FROM traffic
-            ) AS it WHERE wrong";
-        ensure!(postgres.query(in_order)? == "0");
+        ensure!(postgres.query(NOT_IN_ORDER)? == "0");
 
-        let between = |from: Option<Instant>, to: Option<Instant>| -> Vec<Duration> {
-            let fits = |began: &Instant| {
-                from.is_none_or(|it| *began >= it) && to.is_none_or(|it| *began < it)
-            };
-            times.iter().filter(|(began, _)| fits(began)).map(|(_, took)| *took).collect()
+        let p99 = |fits: &dyn Fn(&Instant) -> bool| {
+            let fit = times.iter().filter(|(began, _)| fits(began)).map(|(_, took)| *took);
+            percentile(&fit.collect::<Vec<_>>(), 99)
         };
-        let there = percentile(&between(None, Some(gone)), 99);
-        let away = percentile(&between(Some(gone), Some(back)), 99);
+        let there = p99(&|began| *began < absence.gone);
+        let away = p99(&|began| (absence.gone..absence.back).contains(began));
         println!("p99: {there:?} while it was there, {away:?} while it was away");
         ensure!(away < SLOW.max(there * 5), "{away:?} after {there:?}");
         Ok(())

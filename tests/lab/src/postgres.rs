@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::{sys::signal::Signal, unistd::User};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User},
+};
 
 use crate::{
     lab::Lab,
@@ -73,6 +76,19 @@ impl Postgres {
         // "Fast shutdown" (PostgreSQL's manual, section 19.5).
         server.signal(Signal::SIGINT)?;
         server.finish(PATIENCE).map(drop)
+    }
+
+    /// Sends a signal to all of the server's processes: with SIGSTOP it hangs, with SIGCONT it goes on.
+    pub fn signal_all(&self, signal: Signal) -> Result<()> {
+        let server = self.server.as_ref().context("the server does not run")?;
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", server.id()))?;
+        let children =
+            children.split_whitespace().map(str::parse).collect::<Result<Vec<_>, _>>()?;
+        for process in children {
+            // One that has just ended hangs no more.
+            let _ = kill(Pid::from_raw(process), signal);
+        }
+        server.signal(signal)
     }
 
     /// What `psql` prints for a query: a line for each row.

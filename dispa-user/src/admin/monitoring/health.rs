@@ -64,7 +64,7 @@ impl Health {
         let components = Components {
             proxy_server: Condition::when(vitals.is_ready()),
             load_balancer: Condition::when(every_pool_answers(&state)),
-            traffic_logger: Condition::Disabled,
+            traffic_logger: traffic_logger(&state),
             metrics_collector: if vitals.serves_metrics {
                 let kernel = state.interception.as_ref();
                 Condition::when(kernel.is_none_or(|kernel| kernel.report().is_ok()))
@@ -98,6 +98,13 @@ impl Components {
         ![proxy_server, load_balancer, traffic_logger, metrics_collector]
             .contains(&Condition::Unhealthy)
     }
+}
+
+/// Well as long as nothing keeps any sink from writing.
+fn traffic_logger(state: &State) -> Condition {
+    state.ledger.traffic_log().map_or(Condition::Disabled, |log| {
+        Condition::when(log.accounts().iter().all(|accounts| accounts.trouble.is_none()))
+    })
 }
 
 /// Whether every pool that has targets has one that nothing is known against.

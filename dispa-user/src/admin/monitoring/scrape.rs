@@ -7,6 +7,7 @@ use dispa_common::Counter;
 use super::{Vitals, process, targets};
 use crate::{
     metrics::Families,
+    sink::Accounts,
     state::{Interception, Last, State},
 };
 
@@ -30,6 +31,9 @@ pub(super) fn families(vitals: &Vitals) -> Families {
     targets::collect(&mut families, &state);
     if let Some(interception) = &state.interception {
         kernel(&mut families, interception);
+    }
+    if let Some(log) = state.ledger.traffic_log() {
+        traffic_log(&mut families, &log.accounts());
     }
     daemon(&mut families, vitals, &state);
     configuration(&mut families, &vitals.reloader.last(), state.generation, vitals);
@@ -74,6 +78,38 @@ fn kernel(families: &mut Families, interception: &Interception) {
     families
         .counter("dispa_addresses_not_learned_total", "Addresses for which there was no room.")
         .count(&[], report.not_learned);
+}
+
+fn traffic_log(families: &mut Families, accounts: &[Accounts]) {
+    let mut records = families.counter(
+        "dispa_traffic_log_records_total",
+        "Records that came to a sink of the traffic log, and those of them that are where they belong.",
+    );
+    for Accounts { sink, observed, written, .. } in accounts {
+        records.count(&[("sink", sink), ("fate", "observed")], *observed);
+        records.count(&[("sink", sink), ("fate", "written")], *written);
+    }
+    let mut dropped =
+        families.counter("dispa_traffic_log_dropped_total", "Records that are gone, by reason.");
+    for sink in accounts {
+        // Those of which there are none, too: what begins with its first one shows no increase.
+        for (reason, count) in sink.dropped_by_reason() {
+            dropped.count(&[("sink", &sink.sink), ("reason", reason)], count);
+        }
+    }
+    let mut waiting = families.gauge(
+        "dispa_traffic_log_waiting_records",
+        "Records on their way, in memory (queue) or in the spill file (spill).",
+    );
+    for Accounts { sink, queued, spilled, .. } in accounts {
+        waiting.count(&[("sink", sink), ("place", "queue")], *queued);
+        waiting.count(&[("sink", sink), ("place", "spill")], *spilled);
+    }
+    let mut well = families
+        .gauge("dispa_traffic_log_healthy", "1 as long as nothing keeps the sink from writing.");
+    for Accounts { sink, trouble, .. } in accounts {
+        well.count(&[("sink", sink)], u64::from(trouble.is_none()));
+    }
 }
 
 fn daemon(families: &mut Families, vitals: &Vitals, state: &State) {

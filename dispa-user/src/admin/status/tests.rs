@@ -109,9 +109,9 @@ fn as_people_read_it() {
         format!("\n{status}"),
         "
 dispa 0.1.0, up for 1 d 2 h, configuration 1
+the last reload, at 1970-01-01T00:00:00Z, was good; as before until a restart: server.workers
 doors: 127.0.0.1:8080 explicit; lo:40001 and 40002 transparent, for /sys/fs/cgroup; 127.0.0.1:9090 metrics
 kernel: 9 redirected_v4; 2 names with 6 addresses; 3 slots in use
-as before until a restart: server.workers
 exchanges: 7 ok, 2 relayed
 not repeated, for too many were: 5 requests
 programs that connected: 12 times known, 2 times not

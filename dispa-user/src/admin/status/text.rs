@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use super::{
     AttributionCounts, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus,
     ReloadStatus, Status, TargetStatus,
@@ -30,17 +32,12 @@ impl fmt::Display for Status {
             self.version,
             span(self.uptime_seconds)
         )?;
+        if let Some(reload) = &self.last_reload {
+            writeln!(f, "{reload}")?;
+        }
         writeln!(f, "{}", self.doors)?;
         if let Some(kernel) = &self.kernel {
             writeln!(f, "{kernel}")?;
-        }
-        if let Some(ReloadStatus { needs_restart, .. }) = &self.last_reload
-            && !needs_restart.is_empty()
-        {
-            writeln!(f, "as before until a restart: {}", needs_restart.join(", "))?;
-        }
-        if let Some(error) = self.last_reload.as_ref().and_then(|it| it.error.as_ref()) {
-            writeln!(f, "the last reload was refused, an older configuration counts:\n{error}")?;
         }
         if let Some(reason) = &self.not_counted {
             writeln!(f, "bytes and round trip times are not counted: {reason}")?;
@@ -97,6 +94,24 @@ impl DomainStatus {
             _ => shown,
         };
         [self.pattern.clone(), self.pool.clone(), self.names.to_string(), addresses]
+    }
+}
+
+impl fmt::Display for ReloadStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = i64::try_from(self.at).ok().and_then(|at| Timestamp::from_second(at).ok());
+        let at = at.map(|at| format!(", at {at},")).unwrap_or_default();
+        if let Some(error) = &self.error {
+            return write!(
+                f,
+                "the last reload{at} was refused, an older configuration counts:\n{error}"
+            );
+        }
+        write!(f, "the last reload{at} was good")?;
+        match self.needs_restart.as_slice() {
+            [] => Ok(()),
+            keys => write!(f, "; as before until a restart: {}", keys.join(", ")),
+        }
     }
 }
 

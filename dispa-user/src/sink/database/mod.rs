@@ -22,9 +22,8 @@ use sqlite::Sqlite;
 
 pub(super) use writer::DatabaseSink;
 
-/// The longest that one operation may take while all goes on: what hangs longer is away. Shorter than
-/// a stop usually may take, so that what it holds can still be spilled.
-const LONGEST_OPERATION: Duration = Duration::from_secs(5);
+/// The longest that writing may take: what hangs longer is away. Short, for the queue fills up meanwhile.
+const LONGEST_WRITE: Duration = Duration::from_secs(2);
 
 /// Why the database did not do as it was told.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +50,16 @@ pub(super) enum Purpose {
     Write,
     /// Nothing is changed.
     Read,
+}
+
+impl Purpose {
+    /// How long an answer may take, of a database that may take so long to connect to.
+    fn patience(self, patience: Duration) -> Duration {
+        match self {
+            Self::Write => patience.min(LONGEST_WRITE),
+            Self::Read => patience,
+        }
+    }
 }
 
 impl Database {

@@ -16,7 +16,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    DatabaseError, LONGEST_OPERATION, Purpose,
+    DatabaseError, Purpose,
     schema::{Dialect, VERSION, VERSION_TABLE},
     search::{Search, Value},
 };
@@ -59,7 +59,7 @@ impl Postgres {
         let (client, connection) = answer(&runtime, patience, server.connect(NoTls))?;
         // How it ends is heard of by whoever asks next.
         runtime.spawn(async { drop(connection.await) });
-        let patience = patience.min(LONGEST_OPERATION);
+        let patience = purpose.patience(patience);
         let mut postgres = Self { runtime, client, patience };
         if purpose == Purpose::Write {
             postgres.prepare()?;

@@ -14,7 +14,7 @@ use rusqlite::{
 };
 
 use super::{
-    DatabaseError, LONGEST_OPERATION, Purpose,
+    DatabaseError, Purpose,
     schema::{COLUMNS, Dialect, VERSION, VERSION_TABLE},
     search::{Search, Value},
 };
@@ -49,7 +49,7 @@ impl Sqlite {
         }
         let connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(patience.min(LONGEST_OPERATION))?;
+        connection.busy_timeout(purpose.patience(patience))?;
         let places = (1..=COLUMNS.len()).map(|number| format!("?{number}"));
         let (columns, places) = (COLUMNS.join(", "), places.collect::<Vec<_>>().join(", "));
         // Whatever else is wrong with a record is to be heard of.

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Database, DatabaseError, LONGEST_OPERATION, Purpose, place, spill::Spill};
+use super::{Database, DatabaseError, Purpose, place, spill::Spill};
 use crate::{
     config::{LogContent, LogDatabase, TrafficLog},
     exchange::{Exchange, Row},
@@ -46,6 +46,8 @@ pub(in crate::sink) struct DatabaseSink {
     queue: Arc<Queue>,
     spill: Spill,
     database: Option<Database>,
+    /// An attempt to have it back, which may hang.
+    attempt: Option<JoinHandle<Result<Database, DatabaseError>>>,
     interval: Duration,
     retention: SignedDuration,
     retain_at: Instant,
@@ -79,6 +81,7 @@ impl DatabaseSink {
             queue: Arc::clone(queue),
             spill,
             database: Some(database),
+            attempt: None,
             interval: log.flush_interval / 2,
             retention: SignedDuration::from_hours(i64::from(log.retention_days) * 24),
             retain_at: now,
@@ -217,20 +220,32 @@ impl DatabaseSink {
         }
     }
 
-    /// Whether the database is there, or there again.
+    /// Whether the database is there, or there again. Attempts are made on a thread of their own, so
+    /// that records are spilled however long one takes.
     fn reconnect(&mut self) -> bool {
         if self.database.is_some() {
             return true;
         }
-        if Instant::now() < self.retry_at {
-            return false;
-        }
-        let patience = self.config.connection_timeout.min(LONGEST_OPERATION);
-        match Database::open(&self.config, Purpose::Write, patience) {
-            Ok(database) => self.database = Some(database),
-            Err(error) => self.lose(&error.to_string()),
+        match self.attempt.take() {
+            Some(attempt) if attempt.is_finished() => match attempt.join() {
+                Ok(Ok(database)) => self.database = Some(database),
+                Ok(Err(error)) => self.lose(&error.to_string()),
+                Err(_) => self.lose("connecting ended in a panic"),
+            },
+            Some(attempt) => self.attempt = Some(attempt),
+            None if Instant::now() >= self.retry_at => self.try_again(),
+            None => {}
         }
         self.database.is_some()
+    }
+
+    fn try_again(&mut self) {
+        let config = self.config.clone();
+        let open = move || Database::open(&config, Purpose::Write, config.connection_timeout);
+        match thread::Builder::new().name("dispa-reconnect".to_owned()).spawn(open) {
+            Ok(attempt) => self.attempt = Some(attempt),
+            Err(error) => self.lose(&error.to_string()),
+        }
     }
 
     /// It is away; the next attempt is made after a pause.

@@ -134,7 +134,9 @@ fn turn(rig: &Rig<'_>, kept: Kept, directory: &Path, requests: u64) -> Result<Fi
 fn load(rig: &Rig<'_>, requests: u64) -> Result<()> {
     let mut command = rig.load("h2load");
     command.args(["--h1", "-t1", "-c64", "-n", &requests.to_string()]);
-    command.arg(format!("--header=host: {HOST}")).arg(format!("http://{}/", Peer::Dispa.http()));
+    command
+        .arg(format!("--header=:authority: {HOST}"))
+        .arg(format!("http://{}/", Peer::Dispa.http()));
     let said = run_command(&mut command, PATIENCE)?.success()?;
     let all_are_good = said.contains(&format!(" {requests} succeeded"));
     ensure!(all_are_good, "not every answer was good:\n{said}");
