@@ -80,17 +80,15 @@ fn the_nearest_word_on_the_address_counts() -> Result<()> {
 #[test]
 fn more_is_logged_where_that_is_asked_for() -> Result<()> {
     Lab::run(|lab| {
-        lab.address(Site::V4)?;
-        let cgroup = Cgroup::new()?;
+        let site = Site::new(lab)?;
         for (word, level, is_loud) in
             [(None, None, false), (Some("-v"), None, true), (None, Some("debug"), true)]
         {
-            let mut command = command(lab, &cgroup, &Stage::config())?;
+            let mut command = command(lab, &site.cgroup, &Site::config())?;
             command.args(word).envs(level.map(|level| ("RUST_LOG", level)));
             let daemon = start(&mut command)?;
-            // The kernel sees a connection, which nobody takes.
-            let url = format!("http://{}/", Site::V4);
-            run(cgroup.command("curl").args(["-s", "--max-time", "5", &url]), SOON)?;
+            // The first request for a site, which an exchange and a connection to a target follow.
+            site.curl(&["http://example.com/"])?;
             let _ = daemon.wait_for_line(LOGGED, |line| line.text.contains("\"DEBUG\""));
             // Either way of asking to stop is followed.
             daemon.signal(if is_loud { Signal::SIGINT } else { Signal::SIGTERM })?;
