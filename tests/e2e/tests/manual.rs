@@ -50,7 +50,6 @@ impl Example {
         // The file says nothing of a cgroup, and the lab reads records of JSON.
         let mut command = cgroup.command(Dispa::binary()?);
         command.args(["-c", "config.toml"]).current_dir(lab.directory());
-        command.env("DISPA__INTERCEPT__ENABLED", "true");
         command.env("DISPA__INTERCEPT__CGROUP", cgroup.path());
         command.env("DISPA__LOGGING__FORMAT", "json");
         lab.file("config.toml", EXAMPLE)?;
