@@ -1,7 +1,7 @@
 //! Where metrics, health and the log are.
 
 use super::{address, parse, refused};
-use crate::config::Output;
+use crate::{config::Output, types::HostName};
 
 refused! { monitoring_needs_an_address_and_two_ports,
 r#"
@@ -103,7 +103,7 @@ fn the_page_is_there_unless_it_is_not_wanted() {
     assert_eq!((port.address, port.required), (address("[::1]:80"), true));
     assert_eq!(page("[admin]\naddress = ''").port, None);
     let hosts = page("[admin]\nallowed_hosts = ['[::1]', 'A.test']").allowed_hosts;
-    assert_eq!(hosts.iter().map(|host| host.as_str()).collect::<Vec<_>>(), ["::1", "a.test"]);
+    assert_eq!(hosts.iter().map(HostName::as_str).collect::<Vec<_>>(), ["::1", "a.test"]);
 }
 
 #[test]
