@@ -67,7 +67,7 @@ impl<'lab> Shown<'lab> {
 /// The status of the answer to a request at the page.
 fn asked(path: &str, host: &str, token: &str) -> Result<u16> {
     let mut client = Client::connect(PAGE)?;
-    client.send(&format!(
+    client.send(format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
     ))?;
     Ok(client.answer()?.status)
@@ -90,7 +90,7 @@ fn traffic(site: &Site<'_>, count: u32) -> Result<()> {
 fn numbers_move_under_traffic_and_are_those_of_the_metrics() -> Result<()> {
     Lab::run(|lab| {
         let shown = Shown::new(lab)?;
-        let dispa = shown.start()?;
+        let _dispa = shown.start()?;
         let token = shown.token()?;
         let url = format!("open http://127.0.0.1:9080/#{token}");
         traffic(&shown.site, 100)?;
