@@ -14,7 +14,13 @@
 //! | `targets.health_check`: `enabled`, `interval` | `probes_come_at_their_interval_or_not_at_all` |
 //! | `targets.health_check.timeout` | `failover::a_probe_that_is_not_answered_ends_with_its_connection` |
 //! | `targets.health_check`: the thresholds | `pool_phases` |
-//! | `logging.type`, `logging.database.url`, `logging.file.directory` | `manual::its_ports_answer_and_its_log_is_in_files_and_database` |
+//! | `targets.load_balancing.type` | `balancing`, `pools`; the order of each in `dispa-user/src/balance/tests.rs` |
+//! | `logging.enabled`, `logging.type` | `options_log::it_is_written_where_it_is_asked_for` |
+//! | `logging.retention_days` | `options_log::what_is_due_is_removed`; of databases `thirty_days_are_kept_while_records_come_in` in `dispa-user/src/sink` |
+//! | `logging.database.url`, `logging.file.directory` | `manual::its_ports_answer_and_its_log_is_in_files_and_database` |
+//! | `logging.database.max_connections` | `options_log::with_one_connection_nobody_can_search` |
+//! | `logging.database.connection_timeout` | `options_log::a_server_that_says_nothing_is_waited_for_as_long_as_that` |
+//! | `logging.file`: `max_file_size`, `rotation` | `options_log::a_file_is_turned_at_its_size_or_not_at_all` |
 //! | `monitoring`: `enabled` and both ports | `monitoring_is_where_it_is_asked_for_or_nowhere` |
 //! | SIGUSR1 | `reload::signals_and_the_command_have_the_file_read_again` |
 

@@ -170,6 +170,7 @@ url = \"http://{BACKEND}\"
 cgroup = \"{cgroup}\"
 [admin]
 socket = \"\"
+address = \"\"
 [logging]
 level = \"error\"
 "
