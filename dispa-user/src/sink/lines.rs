@@ -139,6 +139,12 @@ pub(super) fn make_parent(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Has a file be there that others may not read.
+pub(super) fn touch(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(FILE_MODE).open(path).map(drop)
+}
+
 /// Makes a directory, and those above it.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)

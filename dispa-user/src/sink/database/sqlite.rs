@@ -18,7 +18,10 @@ use super::{
     schema::{COLUMNS, Dialect, VERSION, VERSION_TABLE},
     search::{Search, Value},
 };
-use crate::{exchange::Row, sink::lines::make_parent};
+use crate::{
+    exchange::Row,
+    sink::lines::{make_parent, touch},
+};
 
 /// It has no types of its own for these; all are text that sorts as it should.
 const DIALECT: Dialect = Dialect { uuid: "TEXT", moment: "TEXT", json: "TEXT" };
@@ -45,7 +48,9 @@ impl Sqlite {
             Purpose::Read => OpenFlags::SQLITE_OPEN_READ_WRITE,
         };
         if purpose == Purpose::Write {
-            make_parent(path).map_err(|error| DatabaseError::Away(error.to_string()))?;
+            make_parent(path)
+                .and_then(|()| touch(path))
+                .map_err(|error| DatabaseError::Away(error.to_string()))?;
         }
         let connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::Duration,
@@ -57,45 +57,52 @@ impl Archive {
         }
     }
 
-    /// What is due is removed first: it need not be compressed, and makes room.
+    /// What is due is removed first: it need not be compressed, and makes room. One file that cannot be
+    /// dealt with does not keep the others; the first error is told.
     fn look(&self, today: Date) -> io::Result<()> {
-        self.remove_parts()?;
-        self.remove_old(today)?;
-        self.remove_surplus()?;
+        let mut told = Ok(());
+        let mut note = |done: io::Result<()>| {
+            if told.is_ok() {
+                told = done;
+            }
+        };
+        self.remove_parts(&mut note)?;
+        self.remove_old(today, &mut note)?;
+        self.remove_surplus(&mut note)?;
         for (name, path) in listed(&self.directory)? {
             if self.compresses && !name.compressed && !self.current.is(&path) {
-                self.compress(name, &path)?;
+                note(self.compress(name, &path));
             }
         }
-        Ok(())
+        told
     }
 
     /// What an interrupted one left.
-    fn remove_parts(&self) -> io::Result<()> {
+    fn remove_parts(&self, note: &mut impl FnMut(io::Result<()>)) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let ours = name.to_str().and_then(|name| name.strip_suffix(PART)).and_then(Name::parse);
             if ours.is_some() {
-                fs::remove_file(entry.path())?;
+                note(fs::remove_file(entry.path()));
             }
         }
         Ok(())
     }
 
-    fn remove_old(&self, today: Date) -> io::Result<()> {
+    fn remove_old(&self, today: Date, note: &mut impl FnMut(io::Result<()>)) -> io::Result<()> {
         let Ok(first) = today.checked_sub(i64::from(self.retention_days).days()) else {
             return Ok(());
         };
         for (name, path) in listed(&self.directory)? {
             if name.day < first && !self.current.is(&path) {
-                fs::remove_file(&path)?;
+                note(fs::remove_file(&path));
             }
         }
         Ok(())
     }
 
-    fn remove_surplus(&self) -> io::Result<()> {
+    fn remove_surplus(&self, note: &mut impl FnMut(io::Result<()>)) -> io::Result<()> {
         let files = listed(&self.directory)?;
         let sizes = files.iter().map(|(_, path)| fs::metadata(path).map(|it| it.len()));
         let mut total = sizes.sum::<io::Result<u64>>()?;
@@ -104,19 +111,32 @@ impl Archive {
                 break;
             }
             total = total.saturating_sub(fs::metadata(path)?.len());
-            fs::remove_file(path)?;
+            note(fs::remove_file(path));
         }
         Ok(())
     }
 
-    /// The file is there under one of its names at any time.
+    /// The file is there under one of its names at any time. What is there already under the other one,
+    /// of the same day before the clock was set back, stays in front of it.
     fn compress(&self, name: Name, path: &Path) -> io::Result<()> {
         let done = Name { compressed: true, ..name }.in_directory(&self.directory);
         let mut part = done.clone().into_os_string();
         part.push(PART);
-        let (plain, packed) = (File::open(path)?, File::create(&part)?);
+        let plain = File::open(path)?;
         let metadata = plain.metadata()?;
-        let packing = zstd::stream::copy_encode(&plain, &packed, LEVEL)
+        let before = match File::open(&done) {
+            Ok(before) => Some(before),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if before.is_some() && ends_with(&done, path, metadata.len())? {
+            // It was compressed, and not removed any more.
+            return fs::remove_file(path);
+        }
+        let mut packed = File::create(&part)?;
+        let packing = before
+            .map_or(Ok(0), |mut before| io::copy(&mut before, &mut packed))
+            .and_then(|_| zstd::stream::copy_encode(&plain, &packed, LEVEL))
             .and_then(|()| packed.set_permissions(metadata.permissions()))
             // Whoever searches goes by it.
             .and_then(|()| packed.set_modified(metadata.modified()?))
@@ -128,6 +148,27 @@ impl Archive {
         }
         packing?;
         fs::remove_file(path)
+    }
+}
+
+/// Whether the last `length` bytes of what is compressed are those of the plain file.
+fn ends_with(packed: &Path, plain: &Path, length: u64) -> io::Result<bool> {
+    let all = io::copy(&mut zstd::Decoder::new(File::open(packed)?)?, &mut io::sink())?;
+    let Some(before) = all.checked_sub(length) else { return Ok(false) };
+    let mut packed = BufReader::new(zstd::Decoder::new(File::open(packed)?)?);
+    io::copy(&mut (&mut packed).take(before), &mut io::sink())?;
+    let mut plain = BufReader::new(File::open(plain)?);
+    loop {
+        let (one, other) = (packed.fill_buf()?, plain.fill_buf()?);
+        let count = one.len().min(other.len());
+        if count == 0 {
+            return Ok(one.is_empty() && other.is_empty());
+        }
+        if one.get(..count) != other.get(..count) {
+            return Ok(false);
+        }
+        packed.consume(count);
+        plain.consume(count);
     }
 }
 
@@ -204,9 +245,52 @@ mod tests {
         let scratch = Scratch::new();
         fill(&scratch, &["traffic-2024-01-31.1.log", "traffic-2024-01-31.log"]);
         fill(&scratch, &["traffic-2024-02-01.log"]);
-        archive(&scratch, 2_400).remove_surplus().expect("looks");
+        let mut removed = |done: std::io::Result<()>| done.expect("removed");
+        archive(&scratch, 2_400).remove_surplus(&mut removed).expect("looks");
         assert_eq!(names(&scratch), ["traffic-2024-02-01.log"]);
-        archive(&scratch, 1).remove_surplus().expect("looks");
+        archive(&scratch, 1).remove_surplus(&mut removed).expect("looks");
         assert_eq!(names(&scratch), ["traffic-2024-02-01.log"], "that is being written");
+    }
+
+    #[test]
+    fn a_day_that_comes_again_loses_nothing() {
+        let scratch = Scratch::new();
+        let plain = scratch.path("traffic-2024-01-31.log");
+        let packed = scratch.path("traffic-2024-01-31.log.zst");
+        let all = || {
+            let file = fs::File::open(&packed).expect("there");
+            String::from_utf8(zstd::decode_all(file).expect("zstd")).expect("text")
+        };
+        for text in ["first\n", "second\n"] {
+            fs::write(&plain, text).expect("written");
+            archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect("looks");
+            assert!(!plain.exists());
+        }
+        assert_eq!(all(), "first\nsecond\n");
+        // Killed before it was removed.
+        fs::write(&plain, "second\n").expect("written");
+        archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect("looks");
+        assert_eq!(all(), "first\nsecond\n");
+    }
+
+    #[test]
+    fn what_cannot_be_dealt_with_keeps_nothing_else() {
+        let scratch = Scratch::new();
+        fs::create_dir(scratch.path("traffic-2020-01-01.log")).expect("made");
+        fs::write(scratch.path("traffic-2020-01-02.log"), "old").expect("written");
+        fs::write(scratch.path("traffic-2024-01-30.log.zst"), "no archive").expect("written");
+        fs::write(scratch.path("traffic-2024-01-30.log"), "kept").expect("written");
+        fs::write(scratch.path("traffic-2024-01-31.log"), "packed").expect("written");
+        archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect_err("the damaged one");
+        let names = names(&scratch);
+        assert_eq!(
+            names,
+            [
+                "traffic-2020-01-01.log",
+                "traffic-2024-01-30.log",
+                "traffic-2024-01-30.log.zst",
+                "traffic-2024-01-31.log.zst",
+            ]
+        );
     }
 }

@@ -80,6 +80,10 @@ fn listed(directory: &Path) -> std::io::Result<Vec<(Name, PathBuf)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
+        // What only has such a name is somebody else's.
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
         if let Some(name) = entry.file_name().to_str().and_then(Name::parse) {
             files.push((name, entry.path()));
         }

@@ -54,7 +54,11 @@ pub(in crate::sink) fn scan(
             }
             // It was removed meanwhile.
             done if is_gone(&done) => {}
-            done => done.map_err(unreadable)?,
+            Ok(()) => {}
+            // Damaged: what is in the others is there all the same.
+            Err(error) => {
+                tracing::warn!(file = %path.display(), %error, "a file of the traffic log cannot be read");
+            }
         }
     }
     Ok(())
