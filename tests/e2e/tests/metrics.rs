@@ -212,7 +212,7 @@ const FIRST_OF_A_KIND: usize = 4;
 
 #[test]
 fn labels_stay_few_whatever_hosts_are_asked_for() -> Result<()> {
-    const EACH: u64 = 10_000;
+    const EACH: u64 = 50_000;
     Lab::run(|lab| {
         let _backend = HttpServer::start("backend", &[Stage::BACKEND])?;
         let stage = Stage::start(lab, &Stage::config().monitoring(""))?;
