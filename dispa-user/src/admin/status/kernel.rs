@@ -22,6 +22,9 @@ pub struct DoorStatus {
     pub metrics: Option<SocketAddr>,
     /// Where health is, as configured.
     pub health: Option<SocketAddr>,
+    /// Where the page is, as configured.
+    #[serde(default)]
+    pub page: Option<SocketAddr>,
 }
 
 /// What the kernel's part has done.
@@ -54,6 +57,7 @@ impl DoorStatus {
             cgroup: interception.and_then(|it| it.attached()).map(PathBuf::from),
             metrics: watched(monitoring.metrics.address),
             health: watched(monitoring.health.address),
+            page: state.config.admin.page.address(),
         }
     }
 }

@@ -76,6 +76,7 @@ fn as_people_read_it() {
             cgroup: Some("/sys/fs/cgroup".into()),
             metrics: "127.0.0.1:9090".parse().ok(),
             health: None,
+            page: "127.0.0.1:9080".parse().ok(),
         },
         kernel: Some(KernelStatus {
             outcomes: [("redirected_v4".to_owned(), 9), ("paused".to_owned(), 0)].into(),
@@ -110,7 +111,7 @@ fn as_people_read_it() {
         "
 dispa 0.1.0, up for 1 d 2 h, configuration 1
 the last reload, at 1970-01-01T00:00:00Z, was good; as before until a restart: server.workers
-doors: 127.0.0.1:8080 explicit; lo:40001 and 40002 transparent, for /sys/fs/cgroup; 127.0.0.1:9090 metrics
+doors: 127.0.0.1:8080 explicit; lo:40001 and 40002 transparent, for /sys/fs/cgroup; 127.0.0.1:9090 metrics; 127.0.0.1:9080 page
 kernel: 9 redirected_v4; 2 names with 6 addresses; 3 slots in use
 exchanges: 7 ok, 2 relayed
 not repeated, for too many were: 5 requests

@@ -127,6 +127,7 @@ impl fmt::Display for DoorStatus {
         }
         doors.extend(self.metrics.map(|it| format!("{it} metrics")));
         doors.extend(self.health.map(|it| format!("{it} health")));
+        doors.extend(self.page.map(|it| format!("{it} page")));
         write!(f, "doors: {}", doors.join("; "))
     }
 }
