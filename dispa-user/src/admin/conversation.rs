@@ -3,16 +3,13 @@
 use std::{
     convert::Infallible,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{Either, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt as _, Either, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -29,6 +26,9 @@ pub(super) const MOST_CONNECTIONS: usize = 32;
 
 /// The longest a connection may take, from accept to the end of its one answer, unless that goes on.
 pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// An answer that goes on has something to take every ten seconds; nothing was taken for so long.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Bytes of a request's head: the least that hyper allows, and many times what a question takes.
 const MOST_HEAD_BYTES: usize = 8192;
@@ -98,12 +98,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Answer>,
 {
-    let goes_on = &AtomicBool::new(false);
+    let goes_on = &OnceLock::new();
     let service = service_fn(|request| {
         let answer = answer(request);
         async move {
             let answer = answer.await;
-            goes_on.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
+            if let Some(taken) = answer.extensions().get::<Taken>() {
+                // There is one answer.
+                let _ = goes_on.set(taken.clone());
+            }
             Ok::<_, Infallible>(answer)
         }
     });
@@ -114,9 +117,13 @@ where
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(stream), service);
     // What goes wrong on the way is the asker's business, who sees it.
-    if timeout(LIMIT, &mut connection).await.is_err() && goes_on.load(Ordering::Relaxed) {
-        let _ = connection.await;
+    if timeout(LIMIT, &mut connection).await.is_ok() {
+        return;
     }
+    while let Some(taken) = goes_on.get()
+        && taken.lately()
+        && timeout(LIMIT, &mut connection).await.is_err()
+    {}
 }
 
 /// An answer in JSON.
@@ -131,9 +138,30 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     }
 }
 
+/// When something of an answer that goes on was last taken. Who takes nothing for long makes room.
+#[derive(Clone, Debug)]
+struct Taken(Arc<Mutex<Instant>>);
+
+impl Taken {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn lately(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LONGEST_PAUSE
+    }
+}
+
 /// An answer of this type that goes on.
 pub(super) fn goes_on(content_type: &'static str, body: GoesOn) -> Answer {
-    let mut answer = Response::new(Either::Right(body));
+    let taken = Taken(Arc::new(Mutex::new(Instant::now())));
+    let noted = taken.clone();
+    let body = body.map_frame(move |frame| {
+        noted.note();
+        frame
+    });
+    let mut answer = Response::new(Either::Right(body.boxed_unsync()));
+    answer.extensions_mut().insert(taken);
     let kind = HeaderValue::from_static(content_type);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer

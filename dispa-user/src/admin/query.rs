@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     exchange::{Filter, statuses},
     rules::Pattern,
-    types::{percent_decoded, percent_encoded},
+    types::{Outcome, percent_decoded, percent_encoded},
 };
 
 /// The value of `name`. `None` where there is not exactly one, or it is not UTF-8.
@@ -38,7 +38,10 @@ pub(super) fn filter(query: &str) -> Result<Filter, String> {
             }
             "target" => filter.target = Some(text),
             "process" => filter.process = Some(text),
-            "outcome" => filter.outcome = Some(text),
+            "outcome" if Outcome::ALL.iter().any(|it| it.name() == text) => {
+                filter.outcome = Some(text);
+            }
+            "outcome" => return Err(format!("outcome: there is no {text:?}")),
             "slower_than_ms" => {
                 let limit = text.parse().map_err(|_| "slower_than_ms: write a whole number")?;
                 filter.slower_than = Some(Duration::from_millis(limit));

@@ -11,6 +11,7 @@ use crate::{
     exchange::{Filter, statuses},
     rules::Pattern,
     sink::GroupBy,
+    types::Outcome,
 };
 
 /// A transparent interception proxy: programs that connect to the domains you name are answered
@@ -263,7 +264,7 @@ pub(super) struct Wanted {
     #[arg(long, value_name = "NAME|PID")]
     process: Option<String>,
     /// How it ended: `ok`, `relayed`, `no_backend`, `timeout` and so on.
-    #[arg(long, value_name = "LABEL")]
+    #[arg(long, value_name = "LABEL", value_parser = Outcome::ALL.map(Outcome::name))]
     outcome: Option<String>,
     /// It took longer than this: 200ms, 1.5s, 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]

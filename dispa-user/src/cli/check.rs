@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::{CliError, runtime, write_answer};
+use super::{CliError, runtime, say, write_answer};
 use crate::{
     config::{Config, Overrides, TargetAuthority},
     dns::resolve,
@@ -57,7 +57,7 @@ pub(super) fn run(file: &Path, overrides: &Overrides, json: bool) -> Result<u8, 
     };
     if !json {
         for warning in &verdict.warnings {
-            eprintln!("{warning}\n");
+            say(format_args!("{warning}\n"));
         }
     }
     write_answer(&verdict, json)?;

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 /// Prints the JSON Schema.
 pub(super) fn schema() -> Result<(), CliError> {
-    write_out(format!("{:#}\n", Config::schema()).as_bytes())
+    write_out(format!("{:#}\n", Config::schema()).as_bytes()).map(drop)
 }
 
 /// Prints the commented file with every key.
 pub(super) fn reference() -> Result<(), CliError> {
-    write_out(REFERENCE.as_bytes())
+    write_out(REFERENCE.as_bytes()).map(drop)
 }
 
 /// Prints what counts, and, if that is wanted, where each value came from.

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use super::{CliError, runtime, write_answer};
+use super::{CliError, runtime, say, write_answer};
 use crate::{
     admin::{Explanation, Setup, Subject, ask, explain},
     config::Config,
@@ -36,7 +36,7 @@ fn ask_daemon(
     match runtime()?.block_on(ask(socket, question.subject)) {
         Ok(explanation) => Ok(Some(explanation)),
         Err(error) => {
-            eprintln!("dispa: {error}; explained from {} alone", file.display());
+            say(format_args!("dispa: {error}; explained from {} alone", file.display()));
             Ok(None)
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Span, Timestamp, civil::Date, tz::TimeZone};
 
-use super::{CliError, args::LogArgs, runtime, write_out};
+use super::{CliError, args::LogArgs, runtime, say, write_out};
 use crate::{
     admin::{self, AskError, LONGEST_PAGE, LogQuestion},
     config::Config,
@@ -35,7 +35,7 @@ pub(super) fn run(args: &LogArgs, config: &Config) -> Result<(), CliError> {
             Some(stats) => stats,
             None => reader(config)?.stats(&question.query, question.by)?,
         };
-        return write_out(stats_text(&stats, args.json)?.as_bytes());
+        return write_out(stats_text(&stats, args.json)?.as_bytes()).map(drop);
     }
     let asked = asked(args, config, |socket| {
         let page = |question: &LogQuestion| -> Result<Page, CliError> {
@@ -75,7 +75,7 @@ fn asked<T>(
     match ask(socket) {
         Ok(answer) => Ok(Some(answer)),
         Err(CliError::Ask(error @ AskError::Unreachable { .. })) => {
-            eprintln!("dispa: {error}; read where the configuration says");
+            say(format_args!("dispa: {error}; read where the configuration says"));
             Ok(None)
         }
         Err(error) => Err(error),

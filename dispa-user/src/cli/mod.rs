@@ -6,31 +6,26 @@ mod config;
 mod doctor;
 mod explain;
 mod logs;
+mod out;
 mod reload;
 mod status;
 mod tail;
 mod top;
 
-use std::{
-    ffi::OsString,
-    fmt,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     admin::{AskError, Subject, SubjectError},
     app::{self, Log, Plan, StartError, colours},
-    config::{Config, ConfigError, DEFAULT_SOCKET, Overrides},
+    config::{Config, ConfigError, Overrides},
     kernel::OLDEST_KERNEL,
     sink::Unanswered,
     state::ConfigSource,
 };
 use args::{Args, Command, ConfigCommand};
-use serde::Serialize;
+use out::{say, write_answer, write_out};
 
 /// The traffic log cannot be read; as where it cannot be written at the start.
 const LOG_UNREADABLE: u8 = 3;
@@ -82,7 +77,7 @@ pub fn main() -> ExitCode {
         Ok(Err(error)) => {
             // A report begins with what is wrong, not with who says so.
             let who = if error.is_report() { "" } else { "dispa: " };
-            eprintln!("{who}{error}");
+            say(format_args!("{who}{error}"));
             ExitCode::from(error.exit_code())
         }
         Err(_) => ExitCode::from(BUG),
@@ -91,11 +86,11 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<u8, CliError> {
     if args.validate && args.command.is_some() {
-        eprintln!("dispa: --validate takes no command; see `dispa check`");
+        say("dispa: --validate takes no command; see `dispa check`");
         return Ok(USAGE);
     }
     if args.version_info {
-        return write_out(version_info().as_bytes()).map(|()| 0);
+        return write_out(version_info().as_bytes()).map(|_| 0);
     }
     match &args.command {
         Some(Command::Check { file, json }) => {
@@ -106,8 +101,8 @@ fn run(args: &Args) -> Result<u8, CliError> {
             configuration(args, what)?;
             Ok(0)
         }
-        Some(Command::Completion { shell }) => write_out(&completion(*shell)).map(|()| 0),
-        Some(Command::Man) => write_out(&manual()?).map(|()| 0),
+        Some(Command::Completion { shell }) => write_out(&completion(*shell)).map(|_| 0),
+        Some(Command::Man) => write_out(&manual()?).map(|_| 0),
         None => daemon(args),
         Some(Command::Exec { command }) => exec(args, command),
         Some(Command::Explain { subject, json, file_only }) => {
@@ -129,10 +124,7 @@ fn run(args: &Args) -> Result<u8, CliError> {
             Ok(0)
         }
         Some(Command::Logs(logs)) => logs::run(logs, &load(args)?).map(|()| 0),
-        Some(Command::Reload { wait }) => {
-            let socket = load(args)?.admin.socket.ok_or(CliError::NoSocket)?;
-            reload::run(&socket, *wait)
-        }
+        Some(Command::Reload { wait }) => reload::run(&socket(args)?, *wait),
         Some(Command::Doctor { json }) => doctor::run(&args.config, *json),
         Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
     }
@@ -192,14 +184,16 @@ fn load(args: &Args) -> Result<Config, ConfigError> {
     Config::from_file(&args.config, &overrides(args))
 }
 
-/// Where the daemon is asked. Where the file is wrong, the daemon that runs by an older one may be where
-/// it is by default.
+/// Where the daemon is asked. Where the file is wrong, what can be read of it says where the daemon is
+/// that goes on by an older one.
 fn socket(args: &Args) -> Result<PathBuf, CliError> {
     match load(args) {
         Ok(config) => config.admin.socket.ok_or(CliError::NoSocket),
         Err(error) => {
-            eprintln!("{error}\ndispa: asking at {DEFAULT_SOCKET} all the same");
-            Ok(DEFAULT_SOCKET.into())
+            let text = std::fs::read_to_string(&args.config).unwrap_or_default();
+            let socket = Config::socket_in(&text, &overrides(args));
+            say(format_args!("{error}\ndispa: asking at {} all the same", socket.display()));
+            Ok(socket)
         }
     }
 }
@@ -227,25 +221,6 @@ fn start_log(args: &Args, config: &Config, quieter: Option<&str>) -> Result<Log,
 /// The main thread's runtime: signals, names, the kernel's events. Traffic has the workers'.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-/// Writes `answer` to standard output, for people or for machines.
-fn write_answer<T: fmt::Display + Serialize>(answer: &T, json: bool) -> Result<(), CliError> {
-    let text = if json {
-        let text = serde_json::to_string_pretty(answer);
-        text.map_err(io::Error::from).map_err(CliError::Output)? + "\n"
-    } else {
-        answer.to_string()
-    };
-    write_out(text.as_bytes())
-}
-
-fn write_out(text: &[u8]) -> Result<(), CliError> {
-    match io::stdout().write_all(text) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(CliError::Output),
-    }
 }
 
 impl CliError {

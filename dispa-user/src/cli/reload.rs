@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{CliError, runtime};
+use super::{CliError, runtime, say, write_out};
 use crate::admin::{self, ReloadAnswer};
 
 /// Asks for it; waits for the end of it, if that is wanted. The exit code.
@@ -10,20 +10,20 @@ pub(super) fn run(socket: &Path, waits: bool) -> Result<u8, CliError> {
     let ReloadAnswer { generation, needs_restart, warnings } =
         match runtime()?.block_on(admin::reload(socket, waits)) {
             Err(admin::AskError::Refused { reason, .. }) => {
-                eprintln!("{reason}\ndispa: refused: the daemon goes on as before");
+                say(format_args!("{reason}\ndispa: refused: the daemon goes on as before"));
                 return Ok(1);
             }
             answer => answer?,
         };
     for warning in warnings {
-        eprintln!("{warning}\n");
+        say(format_args!("{warning}\n"));
     }
-    match generation {
-        Some(generation) => println!("reloaded: configuration {generation} counts"),
-        None => println!("asked for; `dispa status` tells how it went"),
-    }
+    let mut told = match generation {
+        Some(generation) => format!("reloaded: configuration {generation} counts\n"),
+        None => "asked for; `dispa status` tells how it went\n".to_owned(),
+    };
     if !needs_restart.is_empty() {
-        println!("as before until a restart: {}", needs_restart.join(", "));
+        told.push_str(&["as before until a restart: ", &needs_restart.join(", "), "\n"].concat());
     }
-    Ok(0)
+    write_out(told.as_bytes()).map(|_| 0)
 }

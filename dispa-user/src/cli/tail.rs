@@ -1,14 +1,15 @@
 //! `dispa tail`: exchanges as they end.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fmt::Write as _, io, path::Path};
 
 use jiff::tz::TimeZone;
+use tokio::time::interval;
 
-use super::{CliError, colours, runtime};
+use super::{
+    CliError, colours,
+    out::{LOOK, reader_is_gone, say, write_out},
+    runtime,
+};
 use crate::{
     admin::{self, AskError, Missed},
     exchange::{Filter, Row},
@@ -22,36 +23,37 @@ pub(super) fn run(socket: &Path, filter: &Filter, json: bool) -> Result<(), CliE
     let coloured = colours(&io::stdout());
     runtime()?.block_on(async {
         let mut following = admin::exchanges(socket, filter).await?;
+        let mut looks = interval(LOOK);
         loop {
-            let line = following.line().await?;
-            let printed = if json { print(&line) } else { show(socket, &line, coloured)? };
-            match printed {
-                // Whoever reads has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-                printed => printed.map_err(CliError::Output)?,
+            let line = tokio::select! {
+                line = following.line() => line?,
+                // On a quiet daemon nothing would be written for long that could fail.
+                _ = looks.tick() => {
+                    if reader_is_gone() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let line = if json { [&*line, b"\n"].concat() } else { show(socket, &line, coloured)? };
+            if !write_out(&line)? {
+                return Ok(());
             }
         }
     })
 }
 
-fn print(line: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(line)?;
-    out.write_all(b"\n")?;
-    out.flush()
-}
-
 /// A line for people; that some were missed goes to standard error.
-fn show(socket: &Path, line: &[u8], coloured: bool) -> Result<io::Result<()>, AskError> {
+fn show(socket: &Path, line: &[u8], coloured: bool) -> Result<Vec<u8>, AskError> {
     if let Ok(Missed { missed }) = serde_json::from_slice(line) {
-        eprintln!("dispa: {missed} exchanges are not shown: there are too many at once");
-        return Ok(Ok(()));
+        say(format_args!("dispa: {missed} exchanges are not shown: there are too many at once"));
+        return Ok(Vec::new());
     }
     let row = serde_json::from_slice(line).map_err(|error| AskError::Foreign {
         path: socket.to_owned(),
         reason: error.to_string(),
     })?;
-    Ok(print(text(&row, coloured).as_bytes()))
+    Ok((text(&row, coloured) + "\n").into_bytes())
 }
 
 /// `12:00:00.123 200 GET example.com/path -> one  1.2 ms  curl[4711]`

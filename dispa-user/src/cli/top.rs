@@ -13,7 +13,7 @@ use std::{
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{CliError, runtime, write_answer};
+use super::{CliError, runtime, write_answer, write_out};
 use crate::admin::{self, AskError};
 use board::{Board, Column};
 
@@ -34,8 +34,12 @@ pub(super) fn run(socket: &Path, once: bool, json: bool) -> Result<(), CliError>
         }
         loop {
             let activity = following.activity().await?;
-            write_answer(&Board::still(&activity), json)?;
-            if once || !json {
+            if !json {
+                return write_answer(&Board::still(&activity), json);
+            }
+            let line = serde_json::to_string(&activity).map_err(io::Error::from);
+            let line = line.map_err(CliError::Output)? + "\n";
+            if !write_out(line.as_bytes())? || once {
                 return Ok(());
             }
         }

@@ -199,15 +199,21 @@ fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-/// `postgres://user:secret@host/base` without the secret (RFC 3986 section 3.2.1).
-fn without_password(url: &str) -> String {
-    let secret = url.split_once("://").and_then(|(_, rest)| {
-        let authority = rest.split(['/', '?', '#']).next()?;
-        let (user, _) = authority.rsplit_once('@')?;
-        user.split_once(':').map(|(_, secret)| secret)
+/// `postgres://user:secret@host/base` without the secret, whatever is in it (RFC 3986 section 3.2.1), and
+/// without the query, which may have one too.
+pub(super) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (user, place) = match rest.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, rest),
+    };
+    let user = user.map(|user| match user.split_once(':') {
+        Some((name, _)) => format!("{name}:(hidden)@"),
+        None => format!("{user}@"),
     });
-    match secret.filter(|secret| !secret.is_empty()) {
-        Some(secret) => url.replacen(&format!(":{secret}@"), ":(hidden)@", 1),
-        None => url.to_owned(),
-    }
+    let place = match place.split_once('?') {
+        Some((place, _)) => format!("{place}?(hidden)"),
+        None => place.to_owned(),
+    };
+    format!("{scheme}://{}{place}", user.unwrap_or_default())
 }

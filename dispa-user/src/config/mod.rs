@@ -35,7 +35,7 @@ mod virtual_host;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -114,6 +114,18 @@ impl Config {
         let bytes = std::fs::read(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(text_of(&bytes, path)?, &path.to_string_lossy(), overrides)
+    }
+
+    /// Where the daemon answers that goes by an older text than this, which may be wrong: as far as it
+    /// can be read, else where it is by default.
+    #[must_use]
+    pub fn socket_in(text: &str, overrides: &Overrides) -> PathBuf {
+        let environment = Environment::below(text, &overrides.environment);
+        let Parsed { mut tree, .. } = Parsed::new(environment.file());
+        environment.apply(tree.get_mut());
+        let admin = tree.get_ref().get("admin").and_then(|it| it.get_ref().as_table());
+        let socket = admin.and_then(|admin| admin.get("socket")?.get_ref().as_str());
+        socket.filter(|it| it.starts_with('/')).unwrap_or(DEFAULT_SOCKET).into()
     }
 
     /// Checks the text of a configuration; `name` is what reports call it.
@@ -237,13 +249,21 @@ impl Config {
         warnings: &[&Problem],
         overrides: &Overrides,
     ) -> Self {
-        self.warnings = warnings.iter().map(|warning| document.render(warning)).collect();
+        self.warnings =
+            warnings.iter().take(MOST_SHOWN).map(|warning| document.render(warning)).collect();
+        if let more @ 1.. = warnings.len().saturating_sub(MOST_SHOWN) {
+            self.warnings.push(format!("warning: and {more} more like these"));
+        }
         if let Some(address) = overrides.bind_address {
             self.server.bind_address = address;
         }
         self
     }
 }
+
+/// Problems of a kind that are shown, each with its place; nobody reads more, and each takes a look at
+/// the whole text.
+const MOST_SHOWN: usize = 100;
 
 /// What a file holds, as text.
 pub fn text_of<'b>(bytes: &'b [u8], path: &Path) -> Result<&'b str, ConfigError> {
@@ -291,7 +311,11 @@ fn warn_of_idleness(root: &mut Section<'_>, domains: &Domains, pools: &Pools) {
 fn invalid(document: &Document<'_>, errors: &[&Problem]) -> ConfigError {
     let count = errors.len();
     let plural = if count == 1 { "" } else { "s" };
-    let mut parts: Vec<String> = errors.iter().map(|error| document.render(error)).collect();
+    let shown = errors.iter().take(MOST_SHOWN);
+    let mut parts: Vec<String> = shown.map(|error| document.render(error)).collect();
+    if let more @ 1.. = count.saturating_sub(MOST_SHOWN) {
+        parts.push(format!("error: and {more} more"));
+    }
     parts.push(format!("{}: {count} error{plural}", document.name));
     ConfigError::Invalid { report: parts.join("\n\n"), count }
 }

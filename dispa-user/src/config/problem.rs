@@ -51,6 +51,12 @@ impl Problem {
         self
     }
 
+    /// Leaves out where it is: that line is not to be shown.
+    pub(super) fn without_place(mut self) -> Self {
+        self.marks.clear();
+        self
+    }
+
     /// Says what to do about it.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

@@ -168,11 +168,21 @@ fn address(value: &Value<'_>) -> Reading<(Scheme, TargetAuthority)> {
     let parse = |text: &str| {
         if text.contains("://") { parse_url(text) } else { parse_url(&format!("http://{text}")) }
     };
-    parsed(parse, "write it as \"host:port\"")(value)
+    without_secrets(value, parsed(parse, "write it as \"host:port\"")(value))
 }
 
 fn url(value: &Value<'_>) -> Reading<(Scheme, TargetAuthority)> {
-    parsed(parse_url, "write it as \"http://host:port\" or \"https://host:port\"")(value)
+    let help = "write it as \"http://host:port\" or \"https://host:port\"";
+    without_secrets(value, parsed(parse_url, help)(value))
+}
+
+/// What is before an `@` may be a password: the line is not shown.
+fn without_secrets<T>(value: &Value<'_>, read: Reading<T>) -> Reading<T> {
+    let may_be_secret = value.get_ref().as_str().is_some_and(|text| text.contains('@'));
+    read.map_err(|problems| {
+        let hide = |problem: Problem| if may_be_secret { problem.without_place() } else { problem };
+        problems.into_iter().map(hide).collect()
+    })
 }
 
 /// Why a text is not the URL of a target.

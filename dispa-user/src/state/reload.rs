@@ -233,7 +233,7 @@ impl Reloader {
         Ok(Reloaded { generation: new.generation, needs_restart, warnings })
     }
 
-    /// Reads the file, apart from everything else: who knows what it is by now.
+    /// Reads the file, apart from everything else: who knows what it is by now, and how long it takes.
     async fn read_file(&self) -> Result<Config, ConfigError> {
         let ConfigSource { path, overrides, .. } = self.source.clone();
         let unreadable = |source| ConfigError::Unreadable { path: path.clone(), source };
@@ -243,7 +243,11 @@ impl Reloader {
         let read = read.map_err(|_| late()).and_then(|read| read.map_err(io::Error::other));
         let (bytes, print) = read.flatten().map_err(unreadable)?;
         *lock(&self.read) = Some(print);
-        Config::parse(text_of(&bytes, &path)?, &path.to_string_lossy(), &overrides)
+        let file = path.clone();
+        let parse =
+            move || Config::parse(text_of(&bytes, &file)?, &file.to_string_lossy(), &overrides);
+        let parsed = spawn_blocking(parse).await;
+        parsed.map_err(|error| unreadable(io::Error::other(error)))?
     }
 
     async fn is_applied(&self, state: &State) -> bool {

@@ -150,6 +150,15 @@ fn secrets_are_not_shown() {
     );
     let settings = effective(&text, &Overrides::default());
     assert!(!format!("{settings:?}").contains("canary"), "{settings:?}");
+    for (secret, shown) in [
+        ("postgresql://h/db?user=u&password=canary", "postgresql://h/db?(hidden)"),
+        ("postgresql://u:can/ary@h/db", "postgresql://u:(hidden)@h/db"),
+        ("postgresql://u:can#ary@h/db", "postgresql://u:(hidden)@h/db"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("sqlite://./data/traffic.db", "sqlite://./data/traffic.db"),
+    ] {
+        assert_eq!(super::super::effective::without_password(secret), shown);
+    }
     let url = setting(&settings, "[logging.database]", "url");
     assert_eq!(url.value.as_deref(), Some("\"postgres://me:(hidden)@db.test/traffic\""));
 }

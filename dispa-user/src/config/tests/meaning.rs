@@ -137,14 +137,6 @@ name = "b"
 url = "http://10.0.0.1/api?x=1"
 "#,
 r#"
-error: `targets.targets.url`: credentials in a target's URL are not supported
- --> c.toml:3:7
-  |
-3 | url = "http://user:secret@10.0.0.1"
-  |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  |
-  = help: write it as "http://host:port" or "https://host:port"
-
 error: `targets.targets.url`: a target is a whole server: its URL has no path, query or fragment
  --> c.toml:7:7
   |
@@ -152,6 +144,10 @@ error: `targets.targets.url`: a target is a whole server: its URL has no path, q
   |       ^^^^^^^^^^^^^^^^^^^^^^^^^
   |
   = help: write it as "http://host:port" or "https://host:port"
+
+error: `targets.targets.url`: credentials in a target's URL are not supported
+--> c.toml
+ = help: write it as "http://host:port" or "https://host:port"
 
 c.toml: 2 errors
 "#
