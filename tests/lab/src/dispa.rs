@@ -81,7 +81,10 @@ impl Dispa {
         if config.wants_kernel_events() {
             command.arg("-v");
         }
-        if !config.wants_page() {
+        if config.wants_page() {
+            // Its file says where the token is.
+            command.env_remove("DISPA__ADMIN__TOKEN_FILE");
+        } else {
             command.env("DISPA__ADMIN__ADDRESS", "");
         }
         command
