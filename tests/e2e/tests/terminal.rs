@@ -9,7 +9,9 @@ use std::{
 
 use anyhow::{Result, ensure};
 use dispa_e2e::{Site, http1::Client};
-use dispa_lab::{Config, Dispa, Lab, Terminal};
+use dispa_lab::{Config, Dispa, Lab, Terminal, run};
+
+const SOON: Duration = Duration::from_secs(20);
 
 fn config() -> Config {
     Config::new(&[Site::NAME, Site::DOOR])
@@ -125,5 +127,30 @@ fn tail_shows_each_exchange_as_it_ends() -> Result<()> {
         assert_eq!((all.ended()?, refused.ended()?), (69, 69));
         ensure!(all.screen()?.concat().contains(" is gone"));
         Ok(())
+    })
+}
+
+#[test]
+fn who_reads_no_more_is_not_written_to() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&config())?;
+        let binary = Dispa::binary()?.display().to_string();
+        let file = dispa.file().display().to_string();
+        for (words, told) in [("top --json", "{\"seconds\":"), ("config reference", "# Every key")]
+        {
+            let script = format!("{binary} {words} -c {file} | head -n 1");
+            let first = run(Command::new("sh").args(["-c", &script]), SOON)?.success()?;
+            ensure!(first.starts_with(told), "{words}: {first}");
+        }
+        // On a quiet daemon nothing comes that could not be written.
+        let script = format!("{binary} tail -c {file} | true");
+        run(Command::new("sh").args(["-c", &script]), SOON)?.success()?;
+        // What cannot be said ends nothing.
+        let script =
+            format!("{binary} reload --wait -c {file} 2>/dev/full; {binary} chekc 2>/dev/full");
+        let code = run(Command::new("sh").args(["-c", &script]), SOON)?.code();
+        assert_eq!(code, Some(64));
+        dispa.stop().map(drop)
     })
 }
