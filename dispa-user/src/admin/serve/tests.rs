@@ -235,10 +235,14 @@ async fn no_more_than_so_many_wait_for_a_reload() {
     let path = directory.socket();
     let (live, reloader) = behind(&config(&path));
     let _socket = Socket::try_open(&path, Guard::new(&path), &live, &reloader).expect("opens");
-    let mut queue: Vec<_> = (0..64).map(|_| Box::pin(reloader.reload("a test"))).collect();
-    for reload in &mut queue {
+    // The first one that has to wait for its file keeps all others waiting.
+    let mut queue = Vec::new();
+    while queue.len() < 64 {
+        let mut reload = Box::pin(reloader.reload("a test"));
         let begun = reload.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        assert!(begun.is_pending());
+        if begun.is_pending() {
+            queue.push(reload);
+        }
     }
     let request = "POST /v1/reload?wait HTTP/1.1\r\nHost: dispa\r\n\r\n";
     let answer = raw(&path, request).await;
