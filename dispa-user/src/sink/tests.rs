@@ -3,15 +3,36 @@
 use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use http::StatusCode;
 
+use super::{Accounts, TrafficLog};
 use crate::{
     exchange::{Exchange, Protocol, new_id},
     types::{Door, HostName, Outcome},
 };
+
+/// What a thread may take, on a machine busy with other tests.
+pub(super) const SOON: Duration = Duration::from_secs(20);
+
+/// Closes a log of one sink; its accounts, which balance.
+pub(super) fn closed(log: &TrafficLog) -> Accounts {
+    log.close(Instant::now() + SOON);
+    let accounts = log.accounts().pop().expect("one sink");
+    assert!(accounts.balance(), "{accounts}");
+    accounts
+}
+
+/// Waits until it is so.
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A directory that is gone with its owner.
 pub(super) struct Scratch(PathBuf);

@@ -1,10 +1,6 @@
 //! The writer, into `SQLite`.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
@@ -14,13 +10,11 @@ use crate::{
     config::{DatabaseUrl, LogContent, LogDatabase, TrafficLog as Config},
     exchange::{Exchange, Row, new_id},
     sink::{
-        Accounts, GroupBy, Query, TrafficLog,
+        GroupBy, Query, TrafficLog,
         database::{Database, Purpose, schema::COLUMNS},
-        tests::{Scratch, exchange},
+        tests::{SOON, Scratch, closed, exchange, until},
     },
 };
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn config(scratch: &Scratch) -> Config {
     let database = LogDatabase {
@@ -49,21 +43,6 @@ fn now(number: u64) -> Exchange {
 fn count(file: &Path) -> u64 {
     let connection = Connection::open(file).expect("opens");
     connection.query_row("SELECT count(*) FROM traffic", [], |row| row.get(0)).expect("counts")
-}
-
-fn closed(log: &TrafficLog) -> Accounts {
-    log.close(Instant::now() + SOON);
-    let accounts = log.accounts().pop().expect("one sink");
-    assert!(accounts.balance(), "{accounts}");
-    accounts
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -1,21 +1,15 @@
 //! Files as the writer leaves them.
 
-use std::{
-    fs,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fs, sync::Arc, time::Duration};
 
 use crate::{
     config::{LogContent, LogFiles, TrafficLog as Config},
     exchange::Row,
     sink::{
-        Accounts, GroupBy, Query, TrafficLog,
-        tests::{Scratch, exchange},
+        GroupBy, Query, TrafficLog,
+        tests::{Scratch, closed, exchange, until},
     },
 };
-
-const SOON: Duration = Duration::from_secs(20);
 
 fn config(scratch: &Scratch) -> Config {
     let file = LogFiles {
@@ -31,21 +25,6 @@ fn config(scratch: &Scratch) -> Config {
         flush_interval: Duration::from_millis(100),
         max_queue_size: 1 << 24,
         content: LogContent { query: true, redact: vec!["token".to_owned()], headers: Vec::new() },
-    }
-}
-
-fn closed(log: &TrafficLog) -> Accounts {
-    log.close(Instant::now() + SOON);
-    let accounts = log.accounts().pop().expect("one sink");
-    assert!(accounts.balance(), "{accounts}");
-    accounts
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
