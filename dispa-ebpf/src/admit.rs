@@ -15,6 +15,10 @@ const SO_PRIORITY: i32 = 12;
 /// Runs the checks in order; the error is the outcome that passes the connection on.
 #[inline(always)]
 pub fn admit(ctx: &SockAddrContext) -> Result<(), Counter> {
+    // Before all else: to another daemon's program, next in the chain, even a paused one tells whose it is.
+    if is_own(ctx) || context::priority(ctx) == PROXY_PRIORITY {
+        return Err(Counter::OwnSocket);
+    }
     let (heartbeat_ns, paused) = maps::control().ok_or(Counter::StaleHeartbeat)?;
     if paused {
         return Err(Counter::Paused);
@@ -25,9 +29,6 @@ pub fn admit(ctx: &SockAddrContext) -> Result<(), Counter> {
     }
     if context::bound_device(ctx) != 0 {
         return Err(Counter::BoundDevice);
-    }
-    if is_own(ctx) || context::priority(ctx) == PROXY_PRIORITY {
-        return Err(Counter::OwnSocket);
     }
     if !is_selected(ctx) {
         return Err(Counter::Excluded);

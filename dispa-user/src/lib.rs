@@ -28,6 +28,7 @@ pub mod upstream;
 
 // Floor 5.
 pub mod attribution;
+pub mod keeper;
 pub mod state;
 
 // Floor 6.

@@ -14,11 +14,11 @@ use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, task::JoinHandle, time::timeout};
 
 use super::{
-    Activity, Explanation, ReloadAnswer, Status, Subject,
+    Activity, Explanation, ReloadAnswer, Status, Subject, UpgradeAnswer,
     conversation::LIMIT,
     logs::{LOG_STATS, LOGS, LogQuestion},
     query,
-    serve::{EXPLAIN, RELOAD, Refusal},
+    serve::{EXPLAIN, RELOAD, Refusal, UPGRADE},
     view::{ACTIVITY, EXCHANGES, STATUS},
 };
 use crate::{
@@ -100,14 +100,20 @@ pub async fn reload(socket: &Path, waits: bool) -> Result<ReloadAnswer, AskError
     fetch(socket, Method::POST, &format!("{RELOAD}{query}")).await
 }
 
+/// Has another daemon take over from the one at `socket`.
+pub async fn upgrade(socket: &Path) -> Result<UpgradeAnswer, AskError> {
+    Following::begin(socket, Method::POST, UPGRADE).await?.told().await
+}
+
 /// Exchanges of the daemon at `socket` that `filter` wants, as they end; each line is one.
 pub async fn exchanges(socket: &Path, filter: &Filter) -> Result<Following, AskError> {
-    Following::begin(socket, &format!("{EXCHANGES}?{}", query::of_filter(filter))).await
+    Following::begin(socket, Method::GET, &format!("{EXCHANGES}?{}", query::of_filter(filter)))
+        .await
 }
 
 /// Once a second, what the exchanges of the daemon at `socket` came to: [`Following::activity`].
 pub async fn activity(socket: &Path) -> Result<Following, AskError> {
-    Following::begin(socket, ACTIVITY).await
+    Following::begin(socket, Method::GET, ACTIVITY).await
 }
 
 /// The longest line that an answer which goes on may have.
@@ -133,8 +139,8 @@ impl Drop for AbortOnDrop {
 }
 
 impl Following {
-    async fn begin(socket: &Path, target: &str) -> Result<Self, AskError> {
-        let begun = timeout(LIMIT, open(socket, Method::GET, target)).await;
+    async fn begin(socket: &Path, method: Method, target: &str) -> Result<Self, AskError> {
+        let begun = timeout(LIMIT, open(socket, method, target)).await;
         let Opened { response, connection } =
             begun.map_err(|_| AskError::Silent { path: socket.to_owned() })??;
         let (socket, seen) = (socket.to_owned(), BytesMut::new());
@@ -164,6 +170,10 @@ impl Following {
 
     /// The next line as what one second came to.
     pub async fn activity(&mut self) -> Result<Activity, AskError> {
+        self.told().await
+    }
+
+    async fn told<T: DeserializeOwned>(&mut self) -> Result<T, AskError> {
         let line = self.line().await?;
         serde_json::from_slice(&line).map_err(|error| AskError::Foreign {
             path: self.socket.clone(),

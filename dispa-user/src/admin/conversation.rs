@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     io,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -73,8 +74,36 @@ where
     L: Listen,
     F: Future<Output = ()> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    serve_until(pending(), listener, converse).await;
+}
+
+/// Accepts until `over`, and then until what it serves has ended, or it is dropped.
+pub(super) async fn serve_until<L, F>(
+    over: impl Future<Output = ()>,
+    listener: L,
+    converse: impl Fn(L::Stream) -> F,
+) where
+    L: Listen,
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut conversations = JoinSet::new();
+    tokio::select! {
+        () = over => {}
+        () = accept(&listener, converse, &mut conversations) => {}
+    }
+    drop(listener);
+    conversations.join_all().await;
+}
+
+async fn accept<L, F>(
+    listener: &L,
+    converse: impl Fn(L::Stream) -> F,
+    conversations: &mut JoinSet<()>,
+) where
+    L: Listen,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         while conversations.try_join_next().is_some() {}

@@ -28,7 +28,9 @@ mod text;
 mod view;
 
 pub use activity::{Activity, Figures, Named};
-pub use client::{AskError, Following, activity, ask, exchanges, log_stats, logs, reload, status};
+pub use client::{
+    AskError, Following, activity, ask, exchanges, log_stats, logs, reload, status, upgrade,
+};
 pub use explain::explain;
 pub use explanation::{Backend, Case, Explanation, Learned, Owner, Pool, Slot, Source, Verdict};
 pub use facts::Facts;
@@ -36,7 +38,7 @@ pub use follow::Missed;
 pub use logs::{LONGEST_PAGE, LogQuestion, group_by};
 pub use monitoring::{Monitor, MonitoringPorts, Vitals};
 pub use page::{Page, PagePort};
-pub use serve::{ReloadAnswer, Socket};
+pub use serve::{ReloadAnswer, Socket, UpgradeAnswer};
 pub use setup::Setup;
 pub use status::{
     Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus, PoolStatus,

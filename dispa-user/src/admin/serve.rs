@@ -1,12 +1,18 @@
 //! The daemon's side of the unix socket: HTTP/1.1, answers in JSON.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{
+    convert::Infallible, io, os::unix::net::UnixListener as StdListener, path::Path, sync::Arc,
+    time::Instant,
+};
 
+use futures_util::stream;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body::Body;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt as _, StreamBody};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::{UnixListener, UnixStream},
+    sync::oneshot,
     task::JoinHandle,
 };
 
@@ -21,7 +27,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    state::{Live, Reloaded, Reloader},
+    state::{Live, Reloaded, Reloader, Upgrader},
 };
 
 /// The path that explains.
@@ -30,11 +36,16 @@ pub(super) const EXPLAIN: &str = "/v1/explain";
 /// The path that has the configuration read again; with the query `wait`, answered when that is done.
 pub(super) const RELOAD: &str = "/v1/reload";
 
+/// The path that has another daemon take over.
+pub(super) const UPGRADE: &str = "/v1/upgrade";
+
 /// The daemon's socket. Dropping it ends what is being answered and removes its file.
 #[derive(Debug)]
 pub struct Socket {
-    task: JoinHandle<()>,
-    _file: SocketFile,
+    task: Served,
+    leave: oneshot::Sender<()>,
+    shared: StdListener,
+    file: SocketFile,
 }
 
 /// What a refusal says.
@@ -52,14 +63,26 @@ pub struct ReloadAnswer {
     pub needs_restart: Vec<String>,
     /// What is odd about it.
     pub warnings: Vec<String>,
+    /// Another program is at the daemon's path: nothing was read, for an upgrade is due.
+    #[serde(default)]
+    pub upgrade_due: bool,
 }
 
 impl ReloadAnswer {
     fn of(reloaded: Reloaded) -> Self {
         let Reloaded { generation, needs_restart, warnings } = reloaded;
         let needs_restart = needs_restart.into_iter().map(str::to_owned).collect();
-        Self { generation: Some(generation), needs_restart, warnings }
+        Self { generation: Some(generation), needs_restart, warnings, upgrade_due: false }
     }
+}
+
+/// What an upgrade did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpgradeAnswer {
+    /// This process has taken over.
+    Upgraded(u32),
+    /// None has, for this reason; all is as before.
+    Refused(String),
 }
 
 /// What answers are made of.
@@ -67,15 +90,27 @@ impl ReloadAnswer {
 struct Desk {
     guard: Guard,
     view: View,
+    upgrader: Arc<Upgrader>,
 }
 
 impl Socket {
-    /// Opens the socket that the configuration asks for, and serves it on this runtime. A daemon
-    /// without one still does its work: a failure is a warning.
+    /// Opens the socket that the configuration asks for, or goes on with `handed`, the predecessor's, and
+    /// serves it on this runtime. A daemon without one still does its work: a failure is a warning.
     #[must_use]
-    pub fn open(config: &Config, live: &Arc<Live>, reloader: &Arc<Reloader>) -> Option<Self> {
+    pub fn open(
+        config: &Config,
+        live: &Arc<Live>,
+        reloader: &Arc<Reloader>,
+        upgrader: &Arc<Upgrader>,
+        handed: Option<StdListener>,
+    ) -> Option<Self> {
         let path = config.admin.socket.as_deref()?;
-        match Self::try_open(path, Guard::new(path), live, reloader) {
+        let desk = Desk {
+            guard: Guard::new(path),
+            view: View::new(live, reloader),
+            upgrader: Arc::clone(upgrader),
+        };
+        match Self::try_open(path, desk, handed) {
             Ok(socket) => {
                 tracing::info!(path = %path.display(), "answering");
                 Some(socket)
@@ -87,27 +122,47 @@ impl Socket {
         }
     }
 
-    fn try_open(
-        path: &Path,
-        guard: Guard,
-        live: &Arc<Live>,
-        reloader: &Arc<Reloader>,
-    ) -> Result<Self, SocketError> {
-        let (listener, file) = SocketFile::create(path)?;
-        let listener = UnixListener::from_std(listener).map_err(|source| SocketError::System {
-            action: "serve",
-            path: file.path().to_owned(),
-            source,
-        })?;
-        let desk = Arc::new(Desk { guard, view: View::new(live, reloader) });
-        let serve = conversation::serve(listener, move |it| converse(it, Arc::clone(&desk)));
-        Ok(Self { task: tokio::spawn(serve), _file: file })
+    fn try_open(path: &Path, desk: Desk, handed: Option<StdListener>) -> Result<Self, SocketError> {
+        let (listener, file) = match handed.and_then(|it| SocketFile::adopt(path, it)) {
+            Some(adopted) => adopted,
+            None => SocketFile::create(path)?,
+        };
+        let failed =
+            |source| SocketError::System { action: "serve", path: file.path().to_owned(), source };
+        let shared = listener.try_clone().map_err(failed)?;
+        let listener = UnixListener::from_std(listener).map_err(failed)?;
+        let desk = Arc::new(desk);
+        let (leave, left) = oneshot::channel();
+        // Dropped or used, either way it is over.
+        let over = async move { drop(left.await) };
+        let serve =
+            conversation::serve_until(over, listener, move |it| converse(it, Arc::clone(&desk)));
+        Ok(Self { task: Served(tokio::spawn(serve)), leave, shared, file })
+    }
+
+    /// The same listener by another descriptor, for a successor.
+    pub fn share(&self) -> io::Result<StdListener> {
+        self.shared.try_clone()
+    }
+
+    /// The file is a successor's. Ends when everyone has an answer who has asked.
+    pub async fn leave(self) {
+        let Self { task, leave, shared, file } = self;
+        file.leave();
+        drop((leave, shared));
+        // A panic has been told of.
+        let mut task = task;
+        let _ = (&mut task.0).await;
     }
 }
 
-impl Drop for Socket {
+/// Dropping it ends what it serves.
+#[derive(Debug)]
+struct Served(JoinHandle<()>);
+
+impl Drop for Served {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 
@@ -129,10 +184,10 @@ async fn converse(stream: UnixStream, desk: Arc<Desk>) {
 impl Desk {
     async fn answer<B: Body>(&self, request: &Request<B>) -> Answer {
         let method = match request.uri().path() {
-            RELOAD => Method::POST,
+            RELOAD | UPGRADE => Method::POST,
             path if path == EXPLAIN || view::PATHS.contains(&path) => Method::GET,
             _ => {
-                let paths = [&[EXPLAIN, RELOAD], &view::PATHS[..]].concat().join(", ");
+                let paths = [&[EXPLAIN, RELOAD, UPGRADE], &view::PATHS[..]].concat().join(", ");
                 return refusal(StatusCode::NOT_FOUND, &format!("there is only {paths}"));
             }
         };
@@ -149,13 +204,33 @@ impl Desk {
         let query = request.uri().query().unwrap_or_default();
         match request.uri().path() {
             RELOAD => self.reload(query == "wait").await,
+            UPGRADE => self.upgrade(),
             EXPLAIN => self.explain_query(query),
             path => self.view.answer(path, query).await,
         }
     }
 
+    /// Has another daemon take over, which takes its time; a line tells how that went.
+    fn upgrade(&self) -> Answer {
+        let upgrader = Arc::clone(&self.upgrader);
+        let line = stream::once(async move {
+            let answer = upgrader
+                .upgrade()
+                .await
+                .map_or_else(UpgradeAnswer::Refused, UpgradeAnswer::Upgraded);
+            let mut line = serde_json::to_vec(&answer).unwrap_or_default();
+            line.push(b'\n');
+            Ok::<_, Infallible>(Frame::data(line.into()))
+        });
+        conversation::goes_on("application/json", StreamBody::new(line).boxed_unsync())
+    }
+
     /// Waits for the end of it, if that is wanted.
     async fn reload(&self, waits: bool) -> Answer {
+        if self.upgrader.is_due() {
+            let due = ReloadAnswer { upgrade_due: true, ..ReloadAnswer::default() };
+            return json(StatusCode::OK, &due);
+        }
         if !waits && self.view.reloader.is_due() {
             return json(StatusCode::ACCEPTED, &ReloadAnswer::default());
         }

@@ -54,6 +54,19 @@ impl SocketFile {
         Ok((socket.into(), file))
     }
 
+    /// Goes on with a predecessor's listener, if its file is still at `path`.
+    pub(super) fn adopt(path: &Path, listener: UnixListener) -> Option<(UnixListener, Self)> {
+        let address = listener.local_addr().ok()?;
+        let is_there = address.as_pathname() == Some(path) && identity(path).is_some();
+        let file = Self { path: path.to_owned(), identity: identity(path) };
+        is_there.then_some((listener, file))
+    }
+
+    /// The file is somebody else's from now on.
+    pub(super) fn leave(mut self) {
+        self.identity = None;
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

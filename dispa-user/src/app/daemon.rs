@@ -10,26 +10,25 @@ use std::{
 };
 
 use dispa_common::Counter;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
-    Log, StartError,
-    doors::{self, Opened},
+    Inheritance, Log, Prepared, StartError, doors::Opened, prepared::Kernel, service,
+    sockets::Sockets, succession::Successor,
 };
 use crate::{
     admin::{self, Monitor, MonitoringPorts, Page, PagePort, Vitals},
-    attribution::kernel_selection,
-    config::{CgroupChoice, Config, Dns, Scheme, Scope},
+    config::{CgroupChoice, Config, Scheme},
     control::{
         HangUp, Learner, ReloadSignals, StopSignals, follow_file, log_events, watch_backends,
     },
-    kernel::{Cgroup2, Doors, Interceptor, Options, monotonic_ns, require},
+    dns::Lesson,
+    keeper::{Keeper, Lookup},
+    kernel::{Cgroup2, monotonic_ns},
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
-    net::SlotRoute,
     proxy::{Listeners, WorkerStart},
     sink::TrafficLog,
-    state::{ConfigSource, Interception, Ledger, Live, Reloader, State},
+    state::{ConfigSource, Interception, Ledger, Live, Reloader, State, UpgradeRequest, Upgrader},
     upstream::Backend,
 };
 
@@ -74,101 +73,116 @@ pub struct Daemon {
     stopped: Stopped,
     ports: MonitoringPorts,
     page: Option<PagePort>,
-    route: Option<SlotRoute>,
+    keeper: Arc<Keeper>,
 }
 
-/// Runs the daemon until a signal asks it to stop.
+/// Runs the daemon until a signal asks it to stop, or another one takes over.
 pub async fn run(
     config: &Config,
     source: ConfigSource,
-    plan: Plan,
+    plan: &Plan,
+    prepared: Prepared,
+    inheritance: Inheritance,
     log: &Log,
 ) -> Result<(), StartError> {
     let hang_up = if io::stdin().is_terminal() { HangUp::Stops } else { HangUp::Reloads };
     let uncaught = StartError::system;
     let mut signals = StopSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
     let reloads = ReloadSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
-    let mut daemon = Daemon::start(config, plan).await?;
+    let mut prepared = prepared;
+    let (shared, admin) = (std::mem::take(&mut prepared.shared), prepared.admin.take());
+    let mut daemon = Daemon::start(config, plan, prepared, &inheritance.lessons).await?;
     warn_of_tls(config, &daemon.live.state());
     let reloader = Reloader::new(source, Arc::clone(&daemon.live));
+    let (upgrader, mut requests) = Upgrader::new(daemon.keeper.program().to_owned());
+    let upgrader = Arc::new(upgrader);
     let mut reloading = JoinSet::new();
-    reloading.spawn(follow_signals(reloads, Arc::clone(&reloader)));
+    reloading.spawn(follow_signals(reloads, Arc::clone(&reloader), Arc::clone(&upgrader)));
     reloading.spawn(follow_file(Arc::clone(&reloader)));
-    let socket = admin::Socket::open(config, &daemon.live, &reloader);
-    let page = daemon.page.take().map(|port| Page::serve(port, &daemon.live, &reloader));
+    let socket = admin::Socket::open(config, &daemon.live, &reloader, &upgrader, admin);
+    let page = daemon.page.take().and_then(|port| Page::serve(port, &daemon.live, &reloader));
     let monitor = daemon.monitor(&reloader, log);
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping");
+    inheritance.accept().await;
+    service::ready();
+    reloading.spawn(service::feed_watchdog(daemon.pulse.clone()));
+    let successor = loop {
+        tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                break None;
+            }
+            Some(request) = requests.recv() => {
+                match daemon.succeed(&shared, socket.as_ref()).await {
+                    Ok(successor) => break Some((successor, request)),
+                    // Whoever asked may be gone.
+                    Err(why) => drop(request.send(Err(why))),
+                }
+            }
+        }
+    };
+    drop((reloading, requests, shared));
     let stop = daemon.stop.clone();
     tokio::spawn(async move {
         let signal = signals.next().await;
         tracing::warn!(signal, "stopping at once");
         stop.advance(Phase::Stopping);
     });
-    drop((socket, page, reloading));
-    // Until the end it can be seen that it comes.
-    daemon.stop().await;
-    drop(monitor);
+    if let Some((successor, request)) = successor {
+        daemon.hand_over(successor, request, socket, page, monitor).await;
+    } else {
+        service::stopping();
+        drop((socket, page));
+        // Until the end it can be seen that it comes.
+        daemon.stop().await;
+        drop(monitor);
+    }
     Ok(())
 }
 
-async fn follow_signals(mut signals: ReloadSignals, reloader: Arc<Reloader>) {
+/// Another program at our path takes over; else the configuration is read again.
+async fn follow_signals(
+    mut signals: ReloadSignals,
+    reloader: Arc<Reloader>,
+    upgrader: Arc<Upgrader>,
+) {
     loop {
         let signal = signals.next().await;
-        // What is wrong with it is logged.
-        let _ = reloader.reload(signal).await;
+        // What is wrong is logged.
+        if upgrader.is_due() {
+            let _ = upgrader.upgrade().await;
+        } else {
+            let _ = reloader.reload(signal).await;
+        }
     }
 }
 
 impl Daemon {
-    /// Starts everything; redirection comes last, when all that it leads to is there.
-    pub async fn start(config: &Config, plan: Plan) -> Result<Self, StartError> {
-        if plan.cgroup.is_some() {
-            require()?;
-        }
-        if let Some(door) = plan.explicit {
-            config.refuse_door(door)?;
-        }
-        raise_descriptor_limit();
-        let traffic_log = open_traffic_log(config).await?;
-        let ledger = Arc::new(Ledger::new(config.server.workers.get(), traffic_log));
-        let opened =
-            doors::open(plan.explicit, plan.cgroup.is_some(), config.server.workers).await?;
-        let Opened { listeners, doors, mut route } = opened;
-        let started = Self::start_behind(config, &plan, listeners, doors, &mut route, ledger).await;
-        if let (Err(_), Some(route)) = (&started, route) {
-            remove(route).await;
-        }
-        started
-    }
-
-    async fn start_behind(
+    /// Starts everything; redirection begins last, when all that it leads to is there.
+    pub async fn start(
         config: &Config,
         plan: &Plan,
-        listeners: Vec<Listeners>,
-        doors: Option<Doors>,
-        route: &mut Option<SlotRoute>,
-        ledger: Arc<Ledger>,
+        prepared: Prepared,
+        lessons: &[Lesson],
     ) -> Result<Self, StartError> {
-        let (ports, page) = if plan.monitored {
-            (MonitoringPorts::open(&config.monitoring)?, PagePort::open(&config.admin.page)?)
-        } else {
-            (MonitoringPorts::default(), None)
-        };
-        let interception = doors.map(|doors| load(config, doors, plan.events)).transpose()?;
+        let Prepared { opened, ports, page, kernel, keeper, .. } = prepared;
+        let Opened { listeners, .. } = opened;
+        let keeper = Arc::new(keeper);
+        let traffic_log = open_traffic_log(config).await?;
+        let ledger = Arc::new(Ledger::new(config.server.workers.get(), traffic_log));
+        let not_counted = kernel.as_ref().and_then(|kernel| kernel.not_counted.clone());
+        let interception = kernel.map(|kernel| interception(config, kernel, &keeper));
         let state = State::new(config, interception, ledger);
-        count_backends(&state);
+        count_backends(&state, not_counted);
         let live = Live::new(state);
         let (stop, stopped) = stop_signal();
         let pulse = Pulse::new(config.server.workers, monotonic_ns());
         let workers = start_workers(listeners, &live, &pulse, &stopped)?;
         watch_backends(&live);
-        let mut daemon = Self { live, stop, workers, pulse, stopped, ports, page, route: None };
-        if let Err(error) = daemon.start_intercepting(plan).await {
+        let daemon = Self { live, stop, workers, pulse, stopped, ports, page, keeper };
+        if let Err(error) = daemon.start_intercepting(plan, lessons).await {
             daemon.stop().await;
             return Err(error);
         }
-        daemon.route = route.take();
         tracing::info!("ready");
         Ok(daemon)
     }
@@ -185,7 +199,7 @@ impl Daemon {
         Monitor::serve(std::mem::take(&mut self.ports), vitals)
     }
 
-    async fn start_intercepting(&self, plan: &Plan) -> Result<(), StartError> {
+    async fn start_intercepting(&self, plan: &Plan, lessons: &[Lesson]) -> Result<(), StartError> {
         let interception = self.live.state().interception.clone();
         let (Some(interception), Some(cgroup)) = (interception, &plan.cgroup) else {
             return Ok(());
@@ -193,26 +207,79 @@ impl Daemon {
         if let Some(events) = interception.take_events() {
             tokio::spawn(log_events(events));
         }
+        for lesson in lessons {
+            interception.learn(lesson, Instant::now());
+        }
         let mut learner = Learner::start(&self.live);
         learner.warm_start(&interception).await;
-        interception.attach(cgroup)?;
+        interception.begin(cgroup)?;
         tracing::info!(cgroup = %cgroup.display(), "attached");
         tokio::spawn(learner.run(interception));
         Ok(())
     }
 
+    /// Has a successor take over.
+    async fn succeed(
+        &self,
+        shared: &Sockets,
+        admin: Option<&admin::Socket>,
+    ) -> Result<Successor, String> {
+        let admin = admin.map(admin::Socket::share).transpose();
+        let sockets = shared.try_clone(admin.map_err(|error| error.to_string())?);
+        let sockets = sockets.map_err(|error| error.to_string())?;
+        let interception = self.live.state().interception.clone();
+        let lessons = interception.map(|it| it.lessons(Instant::now())).unwrap_or_default();
+        let keeper = Arc::clone(&self.keeper);
+        tracing::info!("another daemon is to take over");
+        let started =
+            tokio::task::spawn_blocking(move || Successor::start(&keeper, sockets, &lessons));
+        let successor = started.await.map_err(|error| error.to_string()).flatten();
+        successor.inspect_err(|error| tracing::error!(error, "no successor: this one goes on"))
+    }
+
+    /// A successor has all that is new; what is open here may go on for a while.
+    async fn hand_over(
+        self,
+        successor: Successor,
+        request: UpgradeRequest,
+        socket: Option<admin::Socket>,
+        page: Option<Page>,
+        monitor: Monitor,
+    ) {
+        let state = self.live.state();
+        if let Some(interception) = &state.interception {
+            interception.hand_over();
+        }
+        let pid = successor.pid;
+        tracing::info!(pid, "another daemon has taken over");
+        service::handed_over(pid);
+        successor.let_go();
+        // Whoever asked may be gone.
+        let _ = request.send(Ok(pid));
+        drop((page, monitor));
+        let left = socket.map(|socket| tokio::spawn(socket.leave()));
+        self.end(state.http.upgrade_timeout).await;
+        drop(left);
+    }
+
     /// Stops in the order that harms nobody: redirection first, then new connections, then, when
     /// they are done or their time is up, the open ones.
     pub async fn stop(self) {
-        let begun = Instant::now();
         let state = self.live.state();
         if let Some(interception) = &state.interception {
             interception.detach();
         }
+        self.end(state.http.drain_timeout).await;
+    }
+
+    /// Takes nothing new; what is open may end, for as long as `patience` lasts.
+    async fn end(self, patience: Duration) {
+        let begun = Instant::now();
+        let state = self.live.state();
         self.stop.advance(Phase::Draining);
-        let (stop, drain_timeout) = (self.stop.clone(), state.http.drain_timeout);
+        let stop = self.stop.clone();
         tokio::spawn(async move {
-            sleep(drain_timeout).await;
+            sleep(patience).await;
             stop.advance(Phase::Stopping);
         });
         let workers = self.workers;
@@ -221,16 +288,20 @@ impl Daemon {
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("a worker ended in a panic");
         }
-        if let Some(route) = self.route {
-            remove(route).await;
-        }
         last_closes(&state).await;
-        let log = state.ledger.traffic_log();
-        if let Some(log) = log {
-            close_traffic_log(log, begun + drain_timeout).await;
+        if let Some(log) = state.ledger.traffic_log() {
+            close_traffic_log(log, begun + patience).await;
         }
         report_backends(&state);
+        end(self.keeper).await;
         report(&state);
+    }
+}
+
+/// What the keeper keeps goes with it.
+async fn end(keeper: Arc<Keeper>) {
+    if tokio::task::spawn_blocking(move || keeper.end()).await.is_err() {
+        tracing::error!("the end of the keeper ended in a panic");
     }
 }
 
@@ -267,9 +338,10 @@ async fn close_traffic_log(log: &Arc<TrafficLog>, deadline: Instant) {
 }
 
 /// Before anything connects, so that nothing is missed.
-fn count_backends(state: &State) {
+fn count_backends(state: &State, not_counted: Option<String>) {
     if let Some(interception) = &state.interception {
-        interception.count_backends(state.backends.all().iter().map(|backend| backend.number));
+        let numbers = state.backends.all().iter().map(|backend| backend.number);
+        interception.count_backends(numbers, not_counted);
     }
 }
 
@@ -298,34 +370,11 @@ fn warn_of_tls(config: &Config, state: &State) {
     }
 }
 
-/// Every connection takes two descriptors; the soft limit of most hosts is 1,024.
-fn raise_descriptor_limit() {
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files stays as it is");
-    }
-}
-
-async fn remove(route: SlotRoute) {
-    if let Err(error) = route.remove().await {
-        tracing::warn!(%error, "the route for IPv6 slots stays; the next start removes it");
-    }
-}
-
-fn load(config: &Config, doors: Doors, events: bool) -> Result<Interception, StartError> {
-    let intercept = &config.intercept;
-    let caught_ports = match intercept.scope {
-        Scope::Learned => Vec::new(),
-        Scope::All => intercept.ports.clone(),
-    };
-    let dns = intercept.dns == Dns::Relay;
-    let goes_by_process = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
-    let clients = intercept.names_processes() || goes_by_process;
-    let selection = kernel_selection(intercept);
-    let options = Options { doors, events, clients, selection, dns, caught_ports };
-    let kernel = Interceptor::load(&options)?;
-    Ok(Interception::new(kernel, doors, intercept, &config.rules, config.backend_addresses()))
+fn interception(config: &Config, kernel: Kernel, keeper: &Arc<Keeper>) -> Interception {
+    let Kernel { interceptor, doors, .. } = kernel;
+    let lookup = Lookup::Kept(Arc::clone(keeper));
+    let backends = config.backend_addresses();
+    Interception::new(interceptor, doors, &config.intercept, &config.rules, backends, &lookup)
 }
 
 fn start_workers(

@@ -1,14 +1,16 @@
 //! Opens the doors and deals their listeners out to the workers.
 
 use std::{
+    io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
 };
 
 use super::StartError;
 use crate::{
+    keeper::Keeper,
     kernel::Doors,
-    net::{Listener, SlotRoute, TransparentDoor, explicit_door, slot_prefix, transparent_door},
+    net::{Listener, TransparentDoor, explicit_door, is_at, slot_prefix, transparent_door},
     proxy::Listeners,
     types::Door,
 };
@@ -18,38 +20,60 @@ use crate::{
 pub(super) struct Opened {
     pub(super) listeners: Vec<Listeners>,
     pub(super) doors: Option<Doors>,
-    pub(super) route: Option<SlotRoute>,
 }
 
-/// Opens the explicit door at `explicit` and, if `transparent`, the one that slots lead to.
-pub(super) async fn open(
+/// Opens the explicit door at `explicit`, or goes on with what a predecessor had there, and, if
+/// `transparent`, the one that slots lead to.
+pub(super) fn open(
     explicit: Option<SocketAddr>,
+    handed: Vec<Listener>,
     transparent: bool,
     workers: NonZeroUsize,
+    keeper: &Keeper,
 ) -> Result<Opened, StartError> {
-    let mut listeners: Vec<Listeners> = (0..workers.get())
-        .map(|_| Listeners { transparent: Vec::new(), datagrams: Vec::new(), explicit: None })
+    let listeners = (0..workers.get())
+        .map(|_| Listeners { transparent: Vec::new(), datagrams: Vec::new(), explicit: Vec::new() })
         .collect();
+    let mut opened = Opened { listeners, doors: None };
     if let Some(address) = explicit {
-        let door = explicit_door(address, workers)?;
-        announce(Door::Explicit, &door);
-        for (worker, listener) in listeners.iter_mut().zip(door) {
-            worker.explicit = Some(listener);
+        let mut door: Vec<_> = handed.into_iter().filter(|it| is_at(it, address)).collect();
+        if door.is_empty() {
+            door = explicit_door(address, workers)?;
         }
+        announce(Door::Explicit, &door);
+        opened.deal_explicit(&door).map_err(StartError::system("share the explicit door"))?;
     }
-    let mut opened = Opened { listeners, doors: None, route: None };
     if transparent {
-        opened.open_transparent(workers).await?;
+        opened.open_transparent(workers, keeper)?;
     }
     Ok(opened)
 }
 
 impl Opened {
-    async fn open_transparent(&mut self, workers: NonZeroUsize) -> Result<(), StartError> {
+    /// Every listener has a worker, and every worker a listener: a predecessor may have had fewer or more.
+    fn deal_explicit(&mut self, door: &[Listener]) -> io::Result<()> {
+        let (workers, listeners) = (self.listeners.len(), door.len());
+        for turn in 0..workers.max(listeners) {
+            let listener = door[turn % listeners].try_clone()?;
+            self.listeners[turn % workers].explicit.push(listener);
+        }
+        Ok(())
+    }
+
+    /// The explicit door's listeners, by descriptors of their own, each once.
+    pub(super) fn explicit(&self) -> io::Result<Vec<Listener>> {
+        self.listeners.iter().flat_map(|it| &it.explicit).map(Listener::try_clone).collect()
+    }
+
+    fn open_transparent(
+        &mut self,
+        workers: NonZeroUsize,
+        keeper: &Keeper,
+    ) -> Result<(), StartError> {
         let door4 = transparent_door(Ipv4Addr::LOCALHOST.into(), workers)?;
         let port4 = door4.port;
         self.deal(door4);
-        let door6 = match self.open_ipv6(workers).await {
+        let door6 = match self.open_ipv6(workers, keeper) {
             Ok(port6) => Some((port6, slot_prefix(port6))),
             Err(error) => {
                 tracing::warn!(
@@ -64,11 +88,11 @@ impl Opened {
     }
 
     /// A host without IPv6 has neither its addresses nor its routes.
-    async fn open_ipv6(&mut self, workers: NonZeroUsize) -> Result<u16, String> {
+    fn open_ipv6(&mut self, workers: NonZeroUsize, keeper: &Keeper) -> Result<u16, String> {
         let door = transparent_door(Ipv6Addr::LOCALHOST.into(), workers)
             .map_err(|error| error.to_string())?;
         let port = door.port;
-        self.route = Some(SlotRoute::add(port).await.map_err(|error| error.to_string())?);
+        keeper.route(port).map_err(|error| error.to_string())?;
         self.deal(door);
         Ok(port)
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use crate::{
     config::ConfigError,
+    keeper::KeeperError,
     kernel::{CgroupError, KernelError},
     net::ListenError,
     sink::OpenError,
@@ -27,6 +28,9 @@ pub enum StartError {
     /// No exchange could be written down.
     #[error(transparent)]
     TrafficLog(#[from] OpenError),
+    /// The keeper.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
     /// The operating system refused something else.
     #[error("cannot {action}: {source}")]
     System {
@@ -55,7 +59,7 @@ impl StartError {
                 KernelError::NotPermitted { .. } | KernelError::LacksCapabilities { .. },
             ) => 77,
             Self::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => 77,
-            Self::Cgroup(_) | Self::Kernel(_) | Self::System { .. } => 71,
+            Self::Cgroup(_) | Self::Kernel(_) | Self::Keeper(_) | Self::System { .. } => 71,
         }
     }
 }

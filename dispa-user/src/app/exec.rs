@@ -2,16 +2,20 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    fs::{self, File},
+    io::{self, PipeWriter, Read as _, Write as _},
+    os::{
+        fd::{AsRawFd as _, RawFd},
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
     path::{Path, PathBuf},
-    process::{Command, ExitStatus},
+    process::{Child, Command, ExitStatus},
 };
 
-use tokio::process::Child;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::{
-    StartError,
+    Prepared, Sockets, StartError,
     daemon::{Daemon, Plan},
 };
 use crate::{
@@ -27,35 +31,73 @@ pub(crate) const ENTER: &str = "__enter";
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
+/// `EX_OSERR` of sysexits.h.
+const CANNOT: u8 = 71;
+
 /// Names of the cgroups made here; the rest is the process id of their maker.
 const PREFIX: &str = "dispa-exec-";
 
-/// Runs `command` with its connections intercepted; its exit status, 128 + n for signal n.
-pub async fn exec(config: &Config, events: bool, command: &[OsString]) -> Result<u8, StartError> {
-    let mut signals =
-        StopSignals::catch(HangUp::Stops).map_err(StartError::system("catch signals"))?;
-    let cgroup = OwnCgroup::create()?;
-    let cgroup_path = Some(cgroup.path.clone());
-    let plan = Plan { explicit: None, cgroup: cgroup_path, events, monitored: false };
-    // A daemon may be writing that log; what one command asks for is told to whoever runs it.
-    let config = &Config { traffic_log: None, ..config.clone() };
-    let daemon = Daemon::start(config, plan).await?;
-    let status = match spawn(&cgroup.path, command) {
-        Ok(child) => wait(child, &mut signals).await.map_err(StartError::system("wait")),
-        Err(source) => Err(StartError::System { action: "start the command", source }),
-    };
-    daemon.stop().await;
-    drop(cgroup);
-    status.map(exit_code)
+/// A command in a cgroup of its own that waits for its connections to be intercepted, and what intercepts
+/// them.
+#[derive(Debug)]
+pub struct Execution {
+    cgroup: OwnCgroup,
+    command: Child,
+    /// The command goes on when it reads a byte, and ends where there is none.
+    gate: PipeWriter,
+    plan: Plan,
+    prepared: Prepared,
 }
 
-/// The hidden command: joins the cgroup, then becomes the user's command. Returns only if it
-/// cannot, with the exit code that says why.
+impl Execution {
+    /// Starts `command`, which keeps all that we may do, and gives that up.
+    pub fn prepare(
+        config: &Config,
+        events: bool,
+        command: &[OsString],
+    ) -> Result<Self, StartError> {
+        let cgroup = OwnCgroup::create()?;
+        let (command, gate) =
+            spawn(&cgroup.path, command).map_err(StartError::system("start the command"))?;
+        let cgroup_path = Some(cgroup.path.clone());
+        let plan = Plan { explicit: None, cgroup: cgroup_path, events, monitored: false };
+        let prepared = Prepared::new(config, &plan, Sockets::default())?;
+        prepared.give_up_privileges()?;
+        Ok(Self { cgroup, command, gate, plan, prepared })
+    }
+
+    /// Lets the command run with its connections intercepted; its exit status, 128 + n for signal n.
+    pub async fn run(self, config: &Config) -> Result<u8, StartError> {
+        let Self { cgroup, command, mut gate, plan, prepared } = self;
+        let mut signals =
+            StopSignals::catch(HangUp::Stops).map_err(StartError::system("catch signals"))?;
+        // A daemon may be writing that log; what one command asks for is told to whoever runs it.
+        let config = &Config { traffic_log: None, ..config.clone() };
+        let daemon = Daemon::start(config, &plan, prepared, &[]).await?;
+        // It may have been ended by the signal that ends us next.
+        let _ = gate.write_all(&[1]);
+        let status = wait(command, &mut signals).await.map_err(StartError::system("wait"));
+        daemon.stop().await;
+        drop(cgroup);
+        status.map(exit_code)
+    }
+}
+
+/// The hidden command: joins the cgroup, waits for the gate to open, then becomes the user's command.
+/// Returns only if it cannot, with the exit code that says why.
 #[must_use]
-pub fn enter(cgroup: &Path, command: &[OsString]) -> u8 {
+pub fn enter(cgroup: &Path, gate: RawFd, command: &[OsString]) -> u8 {
     if let Err(error) = fs::write(cgroup.join("cgroup.procs"), "0") {
         eprintln!("dispa: cannot join the cgroup {}: {error}", cgroup.display());
-        return 71;
+        return CANNOT;
+    }
+    let opened = File::open(format!("/proc/self/fd/{gate}")).and_then(|mut gate| {
+        let mut byte = [0];
+        gate.read_exact(&mut byte)
+    });
+    // It is not the command's. Whoever was to open the gate has said why it did not.
+    if opened.is_err() || nix::unistd::close(gate).is_err() {
+        return CANNOT;
     }
     let Some((program, arguments)) = command.split_first() else { return 64 };
     let error = Command::new(program).args(arguments).exec();
@@ -63,33 +105,40 @@ pub fn enter(cgroup: &Path, command: &[OsString]) -> u8 {
     if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE }
 }
 
-fn spawn(cgroup: &Path, command: &[OsString]) -> io::Result<Child> {
-    tokio::process::Command::new("/proc/self/exe")
+/// The command, and what lets it go on.
+fn spawn(cgroup: &Path, command: &[OsString]) -> io::Result<(Child, PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    // Inherited by this one child; there is no other thread that could start one.
+    fcntl(&reader, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    let child = Command::new("/proc/self/exe")
         .arg(ENTER)
         .arg(cgroup)
+        .arg(reader.as_raw_fd().to_string())
         .arg("--")
         .args(command)
-        .kill_on_drop(true)
-        .spawn()
+        .spawn()?;
+    Ok((child, writer))
 }
 
 /// Waits for the command. A terminal's Ctrl-C reaches it by itself; SIGTERM is passed on, and so is
 /// the end of the terminal, as one.
 async fn wait(mut child: Child, signals: &mut StopSignals) -> io::Result<ExitStatus> {
+    let id = child.id();
+    let mut ended = tokio::task::spawn_blocking(move || child.wait());
     loop {
         tokio::select! {
-            status = child.wait() => return status,
+            status = &mut ended => return status.map_err(io::Error::other)?,
             signal = signals.next() => {
                 if signal != "SIGINT" {
-                    terminate(&child);
+                    terminate(id);
                 }
             }
         }
     }
 }
 
-fn terminate(child: &Child) {
-    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+fn terminate(id: u32) {
+    if let Ok(id) = i32::try_from(id) {
         // It may just have ended by itself.
         let _ = nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(id),

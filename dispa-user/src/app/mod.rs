@@ -5,8 +5,15 @@ mod doors;
 mod error;
 mod exec;
 mod log;
+mod prepared;
+mod service;
+mod sockets;
+mod succession;
 
 pub use daemon::{Daemon, Plan, run};
 pub use error::StartError;
-pub use exec::{enter, exec};
+pub use exec::{Execution, enter};
 pub use log::{Log, colours, start_log};
+pub use prepared::Prepared;
+pub use sockets::Sockets;
+pub use succession::Inheritance;

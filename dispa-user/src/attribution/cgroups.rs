@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{recent::Recent, status::printable};
-use crate::kernel::{Cgroup2, CgroupPaths};
+use crate::{
+    keeper::Lookup,
+    kernel::{Cgroup2, CgroupPaths},
+};
 
 /// Hexadecimal digits of a container's id (Docker, Podman, containerd, CRI-O).
 const ID_LENGTH: usize = 64;
@@ -52,40 +55,35 @@ fn container(part: &str) -> Option<&str> {
 /// The cgroups that connections were made in of late.
 #[derive(Debug)]
 pub(super) struct Cgroups {
-    /// `None` where they cannot be looked at.
-    paths: Option<CgroupPaths>,
+    lookup: Lookup,
     recent: Mutex<Recent<Arc<Cgroup>>>,
 }
 
 impl Cgroups {
-    /// Those of this host.
-    pub(super) fn open() -> Self {
-        let paths = Cgroup2::find()
-            .map_err(|error| error.to_string())
-            .and_then(|it| CgroupPaths::open(&it).map_err(|error| error.to_string()))
-            .inspect_err(|error| tracing::warn!(error, "cgroups have no names"))
-            .ok();
-        Self { paths, recent: Mutex::default() }
+    /// Those that this shows.
+    pub(super) fn new(lookup: Lookup) -> Self {
+        Self { lookup, recent: Mutex::default() }
     }
 
     /// The cgroup with this id, which process `pid` was in when it connected.
     pub(super) fn of(&self, id: u64, pid: u32) -> Option<Arc<Cgroup>> {
         let known = self.table().of(id);
         known.or_else(|| {
-            let cgroup = Arc::new(Cgroup::named(&self.paths.as_ref()?.of(id, pid)?));
+            let cgroup = Arc::new(Cgroup::named(&self.lookup.cgroup(id, pid)?));
             self.table().put(id, Arc::clone(&cgroup));
             Some(cgroup)
         })
     }
 
-    /// Ids and paths of up to `most` cgroups that there are.
-    pub(super) fn all(&self, most: usize) -> Vec<(u64, String)> {
-        self.paths.as_ref().map(|paths| paths.all(most)).unwrap_or_default()
-    }
-
     fn table(&self) -> MutexGuard<'_, Recent<Arc<Cgroup>>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ids and paths of up to `most` cgroups that there are.
+pub(super) fn all(most: usize) -> Vec<(u64, String)> {
+    let paths = Cgroup2::find().ok().and_then(|it| CgroupPaths::open(&it).ok());
+    paths.map(|paths| paths.all(most)).unwrap_or_default()
 }
 
 #[cfg(test)]

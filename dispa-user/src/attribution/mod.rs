@@ -24,6 +24,7 @@ use std::{
 use crate::{
     config::Intercept,
     exchange::Process,
+    keeper::Lookup,
     kernel::{Clients, SelectedCgroups},
     net::SocketDiag,
 };
@@ -68,13 +69,20 @@ pub struct Attribution {
 
 impl Attribution {
     /// By what the kernel notes in `clients`. What it cannot know of the cgroups that `intercept` names
-    /// is told to it in `selected`.
+    /// is told to it in `selected`; `lookup` tells the names.
     #[must_use]
-    pub fn new(clients: Clients, selected: SelectedCgroups, intercept: &Intercept) -> Self {
-        let named = intercept.names_processes().then(|| (Names::new(), Cgroups::open()));
-        let judge = intercept.judges_processes().then(|| Judge::new(intercept, selected));
-        if let (Some((_, cgroups)), Some(judge)) = (&named, &judge) {
-            judge.judge_those_there(cgroups);
+    pub fn new(
+        clients: Clients,
+        selected: SelectedCgroups,
+        intercept: &Intercept,
+        lookup: &Lookup,
+    ) -> Self {
+        let named = intercept
+            .names_processes()
+            .then(|| (Names::new(lookup.clone()), Cgroups::new(lookup.clone())));
+        let judge = intercept.judges_processes().then(|| Judge::new(intercept, selected, lookup));
+        if let Some(judge) = &judge {
+            judge.judge_those_there();
         }
         let (attributed, unnamed, unknown) = Default::default();
         Self { clients, named, judge, attributed, unnamed, unknown }

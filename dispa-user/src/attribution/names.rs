@@ -7,9 +7,9 @@ use dispa_common::ClientProcess;
 use super::{
     cgroups::{Cgroup, Cgroups},
     recent::Recent,
-    status::{Status, executable, has_kernels_numbers},
+    status::{Status, has_kernels_numbers, printable},
 };
-use crate::exchange::Process;
+use crate::{exchange::Process, keeper::Lookup};
 
 /// How long what was read of a process is taken for true, in ns. Until its number stands for another
 /// process all others must have had their turn: 32,768 at least.
@@ -20,6 +20,7 @@ const GOOD_NS: u64 = 20_000_000;
 pub(super) struct Names {
     /// Whether `/proc` means the same processes as the kernel.
     are_there: bool,
+    lookup: Lookup,
     recent: Mutex<Recent<Known>>,
 }
 
@@ -46,12 +47,12 @@ impl Known {
 
 impl Names {
     /// Nobody is known yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(lookup: Lookup) -> Self {
         let are_there = has_kernels_numbers();
         if !are_there {
             tracing::warn!("processes have no names: dispa lives in a pid namespace of its own");
         }
-        Self { are_there, recent: Mutex::default() }
+        Self { are_there, lookup, recent: Mutex::default() }
     }
 
     /// The process that made this note. Of one that is gone there are no names, unless it was known.
@@ -65,7 +66,7 @@ impl Names {
         // A process that began later than that has the number now, but did not connect.
         let Some(status) = status.filter(|status| status.started_ns <= note.at_ns) else {
             let cgroup = cgroups.of(note.cgroup, note.process);
-            return Arc::new(process(note, None, cgroup.as_deref()));
+            return Arc::new(process(note, None, None, cgroup.as_deref()));
         };
         // The name is another one where it has become another program (execve(2)).
         let same = known.filter(|known| {
@@ -75,7 +76,10 @@ impl Names {
             Known { seen_ns: note.at_ns.max(known.seen_ns), ..known }
         } else {
             let cgroup = cgroups.of(note.cgroup, note.process);
-            let process = Arc::new(process(note, Some(&status), cgroup.as_deref()));
+            let executable = self.lookup.executable(note.process);
+            let executable = executable.map(|path| printable(path.as_bytes()));
+            let process = process(note, Some(&status), executable, cgroup.as_deref());
+            let process = Arc::new(process);
             Known { status, seen_ns: note.at_ns, cgroup: note.cgroup, process }
         };
         let process = Arc::clone(&known.process);
@@ -88,10 +92,15 @@ impl Names {
     }
 }
 
-fn process(note: &ClientProcess, status: Option<&Status>, cgroup: Option<&Cgroup>) -> Process {
+fn process(
+    note: &ClientProcess,
+    status: Option<&Status>,
+    executable: Option<Arc<str>>,
+    cgroup: Option<&Cgroup>,
+) -> Process {
     Process {
         name: status.map(|status| Arc::clone(&status.name)),
-        executable: status.and_then(|_| executable(note.process).ok()),
+        executable,
         cgroup: cgroup.map(|cgroup| Arc::clone(&cgroup.path)),
         unit: cgroup.and_then(|cgroup| cgroup.unit.clone()),
         container: cgroup.and_then(|cgroup| cgroup.container.clone()),

@@ -11,13 +11,11 @@ use dispa_common::selection::{
     verdict::{EXCLUDED, INCLUDED, NOT_INCLUDED},
 };
 
-use super::{
-    cgroups::{Cgroups, units},
-    status::executable,
-};
+use super::cgroups::{self, units};
 use crate::{
     config::{Intercept, Programs},
     exchange::Process,
+    keeper::Lookup,
     kernel::{self, SelectedCgroups},
     life::Rarely,
 };
@@ -38,11 +36,11 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    pub(super) fn new(intercept: &Intercept, selected: SelectedCgroups) -> Self {
+    pub(super) fn new(intercept: &Intercept, selected: SelectedCgroups, lookup: &Lookup) -> Self {
         let (include, exclude) = (intercept.include.clone(), intercept.exclude.clone());
         let by_executable = !include.executables.is_empty() || !exclude.executables.is_empty();
-        if by_executable && let Err(error) = executable(FIRST_PROCESS) {
-            tracing::warn!(%error, "executables are not known: connections may be relayed for that");
+        if by_executable && lookup.executable(FIRST_PROCESS).is_none() {
+            tracing::warn!("executables are not known: connections may be relayed for that");
         }
         Self { include, exclude, selected, warn: Rarely::new(WARN_EVERY) }
     }
@@ -67,9 +65,9 @@ impl Judge {
     }
 
     /// Tells it of the cgroups that are there.
-    pub(super) fn judge_those_there(&self, cgroups: &Cgroups) {
+    pub(super) fn judge_those_there(&self) {
         if self.include.goes_by_cgroup() || self.exclude.goes_by_cgroup() {
-            for (cgroup, path) in cgroups.all(CGROUP_COUNT as usize) {
+            for (cgroup, path) in cgroups::all(CGROUP_COUNT as usize) {
                 self.judge(cgroup, &path);
             }
         }

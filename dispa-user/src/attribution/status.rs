@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     sync::{Arc, LazyLock},
 };
 
@@ -15,9 +15,6 @@ const FIRST_NAMESPACE: u64 = 0xefff_fffc;
 /// Longer than `/proc/PID/stat` is to the field that counts: a name of 64 bytes at most (a kernel
 /// thread's), and 20 numbers of 20 digits at most.
 const LONGEST: usize = 512;
-
-/// What Linux puts behind the path of a file that was deleted or replaced.
-const DELETED: &[u8] = b" (deleted)";
 
 /// Nanoseconds of the unit that a start is told in.
 static TICK_NS: LazyLock<u64> = LazyLock::new(|| {
@@ -61,13 +58,6 @@ pub(super) fn has_kernels_numbers() -> bool {
     fs::metadata("/proc/self/ns/pid").is_ok_and(|it| it.ino() == FIRST_NAMESPACE)
 }
 
-/// The file that the process with this id runs; whoever may not trace it may not know.
-pub(super) fn executable(pid: u32) -> io::Result<Arc<str>> {
-    let path = fs::read_link(format!("/proc/{pid}/exe"))?;
-    let path = path.as_os_str().as_bytes();
-    Ok(printable(path.strip_suffix(DELETED).unwrap_or(path)))
-}
-
 /// As text without control characters: it is written into logs and to terminals.
 pub(super) fn printable(bytes: &[u8]) -> Arc<str> {
     let text = String::from_utf8_lossy(bytes);
@@ -81,7 +71,7 @@ pub(super) fn printable(bytes: &[u8]) -> Arc<str> {
 mod tests {
     use std::{process, sync::Arc};
 
-    use super::{Status, TICK_NS, executable, printable};
+    use super::{Status, TICK_NS, printable};
 
     #[test]
     fn name_and_start_are_read_whatever_the_name() {
@@ -106,11 +96,8 @@ mod tests {
     fn our_own_process_is_told_and_one_that_is_gone_is_not() {
         let status = Status::read(process::id()).expect("it runs");
         assert_ne!(status.started_ns, 0);
-        let own = std::env::current_exe().expect("a file");
-        assert_eq!(executable(process::id()).expect("own"), own.to_string_lossy().into());
         // Beyond the most that there may be (2^22, include/linux/threads.h).
         assert!(Status::read(u32::MAX).is_err());
-        assert!(executable(u32::MAX).is_err());
     }
 
     #[test]

@@ -168,6 +168,14 @@ pub(super) enum Command {
         #[arg(long)]
         wait: bool,
     },
+    /// Have the program that is at the daemon's path by now take over from the running daemon.
+    ///
+    /// It is started beside the old one, with the same options, and intercepts before that stops to: no
+    /// connection is refused, none goes direct. The old one ends when its exchanges have, or after
+    /// `upgrade_timeout`. If the new one does not start, nothing changes. Exit code 1: it did not; 69: no
+    /// daemon answers.
+    #[command(after_help = "Example: dispa upgrade -c /etc/dispa/dispa.toml")]
+    Upgrade,
     /// Check that this host has what interception needs, and say how to mend what is missing.
     #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
     Doctor {
@@ -175,12 +183,20 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Join a cgroup and become a command.
+    /// Join a cgroup, wait for a byte from a descriptor, and become a command.
     #[command(name = "__enter", hide = true)]
     Enter {
         cgroup: PathBuf,
+        gate: i32,
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
+    },
+    /// Keep the capabilities of the daemon at the other end of the standard input.
+    #[command(name = "__keep", hide = true)]
+    Keep {
+        program: PathBuf,
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
     },
 }
 

@@ -18,8 +18,9 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     admin::{AskError, Subject, SubjectError},
-    app::{self, Log, Plan, StartError, colours},
+    app::{self, Execution, Inheritance, Log, Plan, Prepared, StartError, colours},
     config::{Config, ConfigError, Overrides},
+    keeper::keep,
     kernel::OLDEST_KERNEL,
     sink::Unanswered,
     state::ConfigSource,
@@ -125,8 +126,13 @@ fn run(args: &Args) -> Result<u8, CliError> {
         }
         Some(Command::Logs(logs)) => logs::run(logs, &load(args)?).map(|()| 0),
         Some(Command::Reload { wait }) => reload::run(&socket(args)?, *wait),
+        Some(Command::Upgrade) => reload::upgrade(&socket(args)?),
         Some(Command::Doctor { json }) => doctor::run(&args.config, *json),
-        Some(Command::Enter { cgroup, command }) => Ok(app::enter(cgroup, command)),
+        Some(Command::Enter { cgroup, gate, command }) => Ok(app::enter(cgroup, *gate, command)),
+        Some(Command::Keep { program, arguments }) => {
+            keep(program, arguments)?;
+            Ok(0)
+        }
     }
 }
 
@@ -167,17 +173,23 @@ fn manual() -> io::Result<Vec<u8>> {
 fn daemon(args: &Args) -> Result<u8, CliError> {
     let source = ConfigSource::new(args.config.clone(), overrides(args));
     let config = load(args)?;
-    let log = start_log(args, &config, None)?;
+    let mut log = start_log(args, &config, None)?;
     let plan = Plan::of(&config, args.verbose)?;
-    runtime()?.block_on(app::run(&config, source, plan, &log))?;
+    let mut inheritance = Inheritance::receive()?;
+    let prepared = Prepared::new(&config, &plan, inheritance.sockets())?;
+    prepared.give_up_privileges()?;
+    log.start_thread();
+    runtime()?.block_on(app::run(&config, source, &plan, prepared, inheritance, &log))?;
     Ok(0)
 }
 
 fn exec(args: &Args, command: &[OsString]) -> Result<u8, CliError> {
     let config = load(args)?;
     // The command's own output comes first; ours only when something is wrong.
-    let _log = start_log(args, &config, Some("warn"))?;
-    Ok(runtime()?.block_on(app::exec(&config, args.verbose, command))?)
+    let mut log = start_log(args, &config, Some("warn"))?;
+    let execution = Execution::prepare(&config, args.verbose, command)?;
+    log.start_thread();
+    Ok(runtime()?.block_on(execution.run(&config))?)
 }
 
 fn load(args: &Args) -> Result<Config, ConfigError> {

@@ -40,6 +40,8 @@ pub struct Http {
     pub websocket_timeout: Duration,
     /// How long open exchanges may go on once the daemon stops.
     pub drain_timeout: Duration,
+    /// How long open exchanges may go on once another daemon has taken over.
+    pub upgrade_timeout: Duration,
     /// What a head may hold.
     pub heads: HeadLimits,
     /// Streams of one HTTP/2 connection that are open at once.
@@ -99,6 +101,7 @@ impl Http {
             first_byte_timeout: limit("first_byte_timeout", 30),
             websocket_timeout: limit("websocket_timeout", 3600),
             drain_timeout: limit("drain_timeout", 10),
+            upgrade_timeout: limit("upgrade_timeout", 600),
             heads: heads(section),
             max_streams: section.key_or("max_streams", integer(STREAMS), DEFAULT_MAX_STREAMS),
             max_resets: section.key_or("max_resets", integer(STREAMS), DEFAULT_MAX_RESETS),

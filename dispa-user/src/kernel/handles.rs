@@ -55,6 +55,11 @@ impl Heartbeat {
         self.update(|control| control.paused = 1)
     }
 
+    /// Ends the pause.
+    pub fn resume(&self) -> Result<(), KernelError> {
+        self.update(|control| control.paused = 0)
+    }
+
     fn update(&self, change: impl FnOnce(&mut Control)) -> Result<(), KernelError> {
         let mut guard = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let (control, map) = &mut *guard;

@@ -1,9 +1,9 @@
 //! The loaded kernel side: its maps are written here, its programs attached and detached.
 
 use std::{
-    fmt, fs,
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    os::fd::AsFd,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::Path,
 };
 
@@ -13,18 +13,18 @@ use aya::{
         Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, Queue, RingBuf,
         SkStorage,
     },
-    programs::{CgroupAttachMode, CgroupSockAddr, cgroup_sock_addr::CgroupSockAddrLink},
+    programs::CgroupSockAddr,
 };
 use dispa_common::{
     BackendCounts, CLIENT_COUNT, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin,
     SlotPrefix6, globals, maps, programs, slot_of_v4,
 };
-use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 
 use super::{
     Clients, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets, SelectedCgroups, Selection,
     address::{Key, key_of, origin_address, origin_of, words},
     backends::Backends,
+    links::{attach_type, link_programs},
     netns,
     object::OBJECT,
 };
@@ -47,8 +47,8 @@ const SMALLEST_RING: u32 = 4096;
 /// What is attached. Dropping a link detaches its program.
 #[derive(Debug, Default)]
 struct Links {
-    redirecting: Vec<CgroupSockAddrLink>,
-    restoring: Vec<CgroupSockAddrLink>,
+    redirecting: Vec<OwnedFd>,
+    _restoring: Vec<OwnedFd>,
 }
 
 /// Where slots lead: the transparent door's listeners.
@@ -160,18 +160,25 @@ impl Interceptor {
     /// Attaches the programs to the cgroup directory. Links are owned by descriptors of this
     /// process alone: if it dies, they are gone.
     pub fn attach(&mut self, cgroup: &Path) -> Result<(), KernelError> {
-        let directory = fs::File::open(cgroup).map_err(|source| match source.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                KernelError::NotPermitted { action: "open the cgroup" }
-            }
-            _ => KernelError::Cgroup { path: cgroup.to_owned(), source },
-        })?;
-        if fstatfs(&directory).is_ok_and(|system| system.filesystem_type() != CGROUP2_SUPER_MAGIC) {
-            return Err(KernelError::NotCgroup2 { path: cgroup.to_owned() });
-        }
-        self.links.restoring = attach_all(&mut self.ebpf, &self.restoring, &directory)?;
-        self.links.redirecting = attach_all(&mut self.ebpf, &self.redirecting, &directory)?;
+        let links = link_programs(&self.attachable()?, cgroup)?;
+        self.adopt(links);
         Ok(())
+    }
+
+    /// The programs that are attached, in that order, each with its `enum bpf_attach_type`.
+    pub fn attachable(&self) -> Result<Vec<(u32, BorrowedFd<'_>)>, KernelError> {
+        let attachable = |name: &&'static str| {
+            let program = self.ebpf.program(name).and_then(|program| program.fd().ok());
+            let found = attach_type(name).zip(program.map(AsFd::as_fd));
+            found.ok_or(KernelError::Foreign(name))
+        };
+        self.restoring.iter().chain(&self.redirecting).map(attachable).collect()
+    }
+
+    /// Holds these links, one for each of [`Interceptor::attachable`], instead of those it had.
+    pub fn adopt(&mut self, mut links: Vec<OwnedFd>) {
+        let redirecting = links.split_off(self.restoring.len().min(links.len()));
+        self.links = Links { _restoring: links, redirecting };
     }
 
     /// Detaches the programs that redirect. Open connections go on, and go on being shown what they
@@ -351,7 +358,6 @@ impl Interceptor {
     /// Each program's name and descriptor, by which `/proc/self/fdinfo` tells its run time.
     #[must_use]
     pub fn program_descriptors(&self) -> Vec<(&'static str, i32)> {
-        use std::os::fd::AsRawFd as _;
         let mut descriptors = Vec::new();
         let counting = self.backends.are_counted().then_some(&programs::SOCK_OPS);
         for &name in self.restoring.iter().chain(&self.redirecting).chain(counting) {
@@ -433,27 +439,6 @@ fn programs_for(options: &Options) -> (Vec<&'static str>, Vec<&'static str>) {
     } else {
         (RESTORING.to_vec(), REDIRECTING.to_vec())
     }
-}
-
-fn attach_all(
-    ebpf: &mut Ebpf,
-    names: &[&'static str],
-    directory: &fs::File,
-) -> Result<Vec<CgroupSockAddrLink>, KernelError> {
-    let attach = |name: &&'static str| {
-        attach(program(ebpf, name)?, directory)
-            .map_err(|source| KernelError::program("attach", name, source))
-    };
-    names.iter().map(attach).collect()
-}
-
-fn attach(
-    program: &mut CgroupSockAddr,
-    directory: &fs::File,
-) -> Result<CgroupSockAddrLink, aya::programs::ProgramError> {
-    // Links are multi-attach by themselves; `AllowMultiple` makes bpf_link_create fail.
-    let link = program.attach(directory, CgroupAttachMode::Single)?;
-    program.take_link(link)
 }
 
 fn take<T, E: Into<MapError>>(

@@ -46,6 +46,11 @@ pub fn missing_capabilities() -> Result<Vec<&'static str>, KernelError> {
     Ok(missing.map(|(_, name)| *name).collect())
 }
 
+/// (major, minor) of the running kernel; (0, 0) where its release tells none.
+pub(super) fn kernel_version() -> Result<(u32, u32), KernelError> {
+    Ok(version_of(&kernel_release()?).unwrap_or_default())
+}
+
 /// (major, minor) of a release.
 fn version_of(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());

@@ -71,6 +71,14 @@ pub fn listener(address: SocketAddr, setting: &'static str) -> Result<Listener, 
     listen().map_err(|source| ListenError { address, source, setting })
 }
 
+/// Whether the listener is at this address; port 0 is any.
+#[must_use]
+pub fn is_at(listener: &Listener, wanted: SocketAddr) -> bool {
+    listener.local_addr().is_ok_and(|address| {
+        address.ip() == wanted.ip() && [0, address.port()].contains(&wanted.port())
+    })
+}
+
 /// The explicit door: `workers` listeners on `address`.
 pub fn explicit_door(
     address: SocketAddr,

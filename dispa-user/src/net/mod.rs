@@ -5,6 +5,7 @@ mod dial;
 mod gate;
 mod linger;
 mod listen;
+pub mod packet;
 mod prefixed;
 mod relay;
 mod route;
@@ -17,7 +18,7 @@ pub use dial::{DialError, datagram_socket, dial};
 pub use gate::{Gate, Judge, Judgement};
 pub use linger::linger;
 pub use listen::{
-    ListenError, Listener, TransparentDoor, explicit_door, listener, transparent_door,
+    ListenError, Listener, TransparentDoor, explicit_door, is_at, listener, transparent_door,
 };
 pub use prefixed::Prefixed;
 pub use relay::{Failure, Relayed, Side, keep_alive, relay, reset};

@@ -52,8 +52,8 @@ pub struct Listeners {
     pub transparent: Vec<Listener>,
     /// Where the slots' datagrams arrive: one for each family.
     pub datagrams: Vec<UdpSocket>,
-    /// The explicit door, where there is one.
-    pub explicit: Option<Listener>,
+    /// The explicit door, where there is one: more than one where a predecessor had more workers.
+    pub explicit: Vec<Listener>,
 }
 
 /// What a worker is started with.
@@ -156,7 +156,7 @@ impl WorkerStart {
         for socket in self.listeners.datagrams {
             relay_dns(DatagramDoor::new(socket)?, &worker);
         }
-        if let Some(listener) = self.listeners.explicit {
+        for listener in self.listeners.explicit {
             accept(listener, Door::Explicit, &worker)?;
         }
         drain(&worker, self.stopped).await;

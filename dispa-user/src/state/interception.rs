@@ -21,9 +21,10 @@ use crate::{
     attribution::Attribution,
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
+    keeper::Lookup,
     kernel::{
-        Assigned, Cgroup2, Doors, Events, Heartbeat, Interceptor, KernelError, OwnSockets,
-        SlotLease, SlotTable,
+        Assigned, Doors, Events, Heartbeat, Interceptor, KernelError, OwnSockets, SlotLease,
+        SlotTable,
     },
     life::Rarely,
     rules::Rules,
@@ -99,8 +100,10 @@ impl Interception {
         intercept: &Intercept,
         rules: &Rules,
         backends: impl IntoIterator<Item = SocketAddr>,
+        lookup: &Lookup,
     ) -> Self {
-        let attribute = |clients| Attribution::new(clients, kernel.selected_cgroups(), intercept);
+        let attribute =
+            |clients| Attribution::new(clients, kernel.selected_cgroups(), intercept, lookup);
         let interception = Self {
             doors,
             ports: intercept.ports.clone(),
@@ -126,23 +129,21 @@ impl Interception {
         interception
     }
 
-    /// Starts redirecting connections made in the cgroup directory.
-    pub fn attach(&self, cgroup: &Path) -> Result<(), KernelError> {
-        self.kernel().attach(cgroup)?;
+    /// Redirects connections made in the cgroup directory, to which the programs are attached, from now on.
+    pub fn begin(&self, cgroup: &Path) -> Result<(), KernelError> {
+        self.heartbeat.resume()?;
         // It is attached once.
         let _ = self.attached.set(cgroup.to_owned());
         Ok(())
     }
 
-    /// Has the kernel count what passes between this process and these backends. Nothing depends on it:
-    /// where it cannot, that is logged, and all goes on without.
-    pub fn count_backends(&self, numbers: impl IntoIterator<Item = u32>) {
-        let own = Cgroup2::find().and_then(|mount| mount.own()).map_err(|error| error.to_string());
-        let counted = own.and_then(|own| {
-            let mut kernel = self.kernel();
-            let counted = kernel.count_backends(&own).and_then(|()| kernel.watch_backends(numbers));
-            counted.map_err(|error| error.to_string())
-        });
+    /// Has the kernel count what passes between this process and these backends, unless there is a reason
+    /// why it does not. Nothing depends on it: that is logged, and all goes on without.
+    pub fn count_backends(&self, numbers: impl IntoIterator<Item = u32>, not: Option<String>) {
+        let counted = match not {
+            Some(reason) => Err(reason),
+            None => self.kernel().watch_backends(numbers).map_err(|error| error.to_string()),
+        };
         if let Err(reason) = counted {
             tracing::info!(reason, "the kernel does not count for the targets");
             // A second reason is no news.
@@ -172,6 +173,14 @@ impl Interception {
     #[must_use]
     pub fn why_not_counted(&self) -> Option<&str> {
         self.not_counted.get().map(String::as_str)
+    }
+
+    /// Another daemon redirects from now on. The programs stay, so that it knows our sockets by them: those
+    /// of what is still under way.
+    pub fn hand_over(&self) {
+        if let Err(error) = self.heartbeat.pause() {
+            tracing::warn!(%error, "cannot pause: both daemons intercept until this one ends");
+        }
     }
 
     /// Stops redirecting: at once by the pause flag, then for good.

@@ -4,6 +4,7 @@ mod interception;
 mod ledger;
 mod live;
 mod reload;
+mod upgrader;
 
 use std::{
     io,
@@ -19,6 +20,7 @@ pub use interception::{Interception, LearnError, Report};
 pub use ledger::{Follower, Ledger};
 pub use live::Live;
 pub use reload::{ConfigSource, Last, Print, Reloaded, Reloader};
+pub use upgrader::{UpgradeRequest, Upgrader};
 
 use crate::{
     config::{Config, Http, OnNoBackend, Scheme, UpstreamConnections},

@@ -7,6 +7,7 @@ mod scrape;
 mod targets;
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -25,7 +26,7 @@ use crate::{
     config::{Monitoring, MonitoringPort},
     life::{Pulse, Stopped},
     metrics::Format,
-    net::{self, ListenError},
+    net::{self, ListenError, Listener},
     state::{Live, Reloader},
 };
 use health::Health;
@@ -36,33 +37,42 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// The ports, once they are open.
 #[derive(Debug, Default)]
 pub struct MonitoringPorts {
-    metrics: Option<TcpListener>,
-    health: Option<TcpListener>,
+    metrics: Option<Listener>,
+    health: Option<Listener>,
 }
 
 impl MonitoringPorts {
-    /// Opens those that are wanted, on this runtime. One that nobody asked for may be missing.
-    pub fn open(monitoring: &Monitoring) -> Result<Self, ListenError> {
+    /// Opens those that are wanted, or goes on with the predecessor's, for metrics and for health. One that
+    /// nobody asked for may be missing.
+    pub fn open(
+        monitoring: &Monitoring,
+        handed: [Option<Listener>; 2],
+    ) -> Result<Self, ListenError> {
         if !monitoring.enabled {
             return Ok(Self::default());
         }
-        let metrics = open(&monitoring.metrics, "metrics")?;
-        let health = open(&monitoring.health, "health")?;
+        let [metrics, health] = handed;
+        let metrics = open(&monitoring.metrics, "metrics", metrics)?;
+        let health = open(&monitoring.health, "health", health)?;
         Ok(Self { metrics, health })
+    }
+
+    /// The same listeners by other descriptors.
+    pub fn share(&self) -> io::Result<[Option<Listener>; 2]> {
+        let share = |it: &Option<Listener>| it.as_ref().map(Listener::try_clone).transpose();
+        Ok([share(&self.metrics)?, share(&self.health)?])
     }
 }
 
-/// Opens a port on this runtime. One that nobody asked for may be missing.
+/// Opens a port, or goes on with `handed` if it is there. One that nobody asked for may be missing.
 pub(super) fn open(
     port: &MonitoringPort,
     serves: &str,
-) -> Result<Option<TcpListener>, ListenError> {
+    handed: Option<Listener>,
+) -> Result<Option<Listener>, ListenError> {
     let MonitoringPort { address, key, .. } = *port;
-    let of_runtime = |listener| {
-        let failed = |source| ListenError { address, source, setting: key };
-        TcpListener::from_std(listener).map_err(failed)
-    };
-    match net::listener(address, key).and_then(of_runtime) {
+    let handed = handed.filter(|listener| net::is_at(listener, address));
+    match handed.map_or_else(|| net::listener(address, key), Ok) {
         Ok(listener) => {
             let address = listener.local_addr().unwrap_or(address);
             tracing::info!(serves, %address, "listening");
@@ -76,6 +86,11 @@ pub(super) fn open(
     }
 }
 
+/// Serves at this port, on this runtime.
+pub(super) fn on_runtime(listener: Listener) -> Option<TcpListener> {
+    TcpListener::from_std(listener).inspect_err(|error| tracing::error!(%error, "not served")).ok()
+}
+
 /// What is looked at by whoever watches.
 #[derive(Debug)]
 pub struct Vitals {
@@ -84,7 +99,7 @@ pub struct Vitals {
     pulse: Pulse,
     stopped: Stopped,
     /// Lines of the log that found no room.
-    dropped_lines: ErrorCounter,
+    dropped_lines: Option<ErrorCounter>,
     started: SystemTime,
     /// Whether anybody can ask for metrics.
     serves_metrics: bool,
@@ -100,7 +115,7 @@ impl Vitals {
         reloader: Arc<Reloader>,
         pulse: Pulse,
         stopped: Stopped,
-        dropped_lines: ErrorCounter,
+        dropped_lines: Option<ErrorCounter>,
     ) -> Self {
         let age = live.state().since.elapsed();
         let started = SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -136,7 +151,7 @@ impl Monitor {
         let vitals = Arc::new(vitals);
         let mut tasks = Vec::new();
         for (listener, page) in [(ports.metrics, Page::Metrics), (ports.health, Page::Health)] {
-            let Some(listener) = listener else { continue };
+            let Some(listener) = listener.and_then(on_runtime) else { continue };
             let vitals = Arc::clone(&vitals);
             tasks.push(tokio::spawn(conversation::serve(listener, move |stream| {
                 let vitals = Arc::clone(&vitals);

@@ -5,6 +5,8 @@ use std::time::UNIX_EPOCH;
 use dispa_common::Counter;
 
 use super::{Vitals, process, targets};
+use tracing_appender::non_blocking::ErrorCounter;
+
 use crate::{
     metrics::Families,
     sink::Accounts,
@@ -125,7 +127,8 @@ fn daemon(families: &mut Families, vitals: &Vitals, state: &State) {
             "Since the last sign of life of the worker that has been silent for longest.",
         )
         .add(&[], vitals.silence().as_secs_f64());
-    let dropped = u64::try_from(vitals.dropped_lines.dropped_lines()).unwrap_or(u64::MAX);
+    let dropped = vitals.dropped_lines.as_ref().map_or(0, ErrorCounter::dropped_lines);
+    let dropped = u64::try_from(dropped).unwrap_or(u64::MAX);
     families
         .counter("dispa_log_lines_dropped_total", "Lines of the log that found no room.")
         .count(&[], dropped);

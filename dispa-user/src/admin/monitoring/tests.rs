@@ -56,7 +56,7 @@ fn watched() -> Watched {
     let (writer, _guard) = tracing_appender::non_blocking(std::io::sink());
     let dropped = writer.error_counter();
     let vitals = Vitals::new(Arc::clone(&live), reloader, pulse.clone(), stopped, dropped);
-    let ports = MonitoringPorts::open(&config.monitoring).expect("free ports");
+    let ports = MonitoringPorts::open(&config.monitoring, [None, None]).expect("free ports");
     let address = |listener: &Option<tokio::net::TcpListener>| {
         listener.as_ref().expect("open").local_addr().expect("bound")
     };
@@ -188,16 +188,16 @@ async fn a_port_that_is_taken_ends_the_start_only_where_it_was_asked_for() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("free");
     let port = taken.local_addr().expect("bound").port();
     let asked = config(&TEXT.replace("metrics_port = 0", &format!("metrics_port = {port}")));
-    let error = MonitoringPorts::open(&asked.monitoring).expect_err("taken");
+    let error = MonitoringPorts::open(&asked.monitoring, [None, None]).expect_err("taken");
     assert!(
         error.to_string().ends_with("choose another address with monitoring.metrics_port"),
         "{error}"
     );
     let mut by_default = asked.monitoring;
     by_default.metrics.required = false;
-    let ports = MonitoringPorts::open(&by_default).expect("goes on");
+    let ports = MonitoringPorts::open(&by_default, [None, None]).expect("goes on");
     assert!(ports.metrics.is_none() && ports.health.is_some());
     by_default.enabled = false;
-    let ports = MonitoringPorts::open(&by_default).expect("none");
+    let ports = MonitoringPorts::open(&by_default, [None, None]).expect("none");
     assert!(ports.metrics.is_none() && ports.health.is_none());
 }

@@ -7,13 +7,13 @@
 
 mod token;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body::Body;
 use sha2::{Digest as _, Sha256};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
     conversation::{self, Answer, answer},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config,
-    net::ListenError,
+    net::{ListenError, Listener},
     state::{Live, Reloader},
     types::HostName,
 };
@@ -51,16 +51,19 @@ const FIELDS: [(HeaderName, HeaderValue); 6] = [
 /// Where the page will be, once its port is open and its token there.
 #[derive(Debug)]
 pub struct PagePort {
-    listener: TcpListener,
+    listener: Listener,
     gate: Gate,
 }
 
 impl PagePort {
-    /// Opens the port, on this runtime, and reads or makes the token. `None` where no page is wanted, or
-    /// it cannot be had and nobody insists.
-    pub fn open(page: &config::Page) -> Result<Option<Self>, ListenError> {
+    /// Opens the port, or goes on with the predecessor's, and reads or makes the token. `None` where no page
+    /// is wanted, or it cannot be had and nobody insists.
+    pub fn open(
+        page: &config::Page,
+        handed: Option<Listener>,
+    ) -> Result<Option<Self>, ListenError> {
         let Some(port) = &page.port else { return Ok(None) };
-        let Some(listener) = monitoring::open(port, "page")? else { return Ok(None) };
+        let Some(listener) = monitoring::open(port, "page", handed)? else { return Ok(None) };
         let address = listener.local_addr().unwrap_or(port.address);
         match Token::read_or_make(&page.token_file, address) {
             Ok(token) => {
@@ -75,6 +78,13 @@ impl PagePort {
     }
 }
 
+impl PagePort {
+    /// The same listener by another descriptor.
+    pub fn share(&self) -> io::Result<Listener> {
+        self.listener.try_clone()
+    }
+}
+
 /// Serves the page until it is dropped.
 #[derive(Debug)]
 pub struct Page(JoinHandle<()>);
@@ -82,16 +92,17 @@ pub struct Page(JoinHandle<()>);
 impl Page {
     /// Serves it at the port, on this runtime.
     #[must_use]
-    pub fn serve(port: PagePort, live: &Arc<Live>, reloader: &Arc<Reloader>) -> Self {
+    pub fn serve(port: PagePort, live: &Arc<Live>, reloader: &Arc<Reloader>) -> Option<Self> {
         let PagePort { listener, gate } = port;
+        let listener = monitoring::on_runtime(listener)?;
         let desk = Arc::new(Desk { gate, policy: policy(PAGE), view: View::new(live, reloader) });
-        Self(tokio::spawn(conversation::serve(listener, move |stream| {
+        Some(Self(tokio::spawn(conversation::serve(listener, move |stream| {
             let desk = Arc::clone(&desk);
             conversation::converse(stream, move |request| {
                 let desk = Arc::clone(&desk);
                 async move { desk.answer(&request).await }
             })
-        })))
+        }))))
     }
 }
 

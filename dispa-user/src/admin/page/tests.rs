@@ -45,10 +45,15 @@ fn served(name: &str) -> Served {
     let live = Live::new(State::new(&config, None, Arc::default()));
     let source = ConfigSource::new("/nowhere/dispa.toml".into(), Overrides::default());
     let reloader = Reloader::new(source, Arc::clone(&live));
-    let port = PagePort::open(&config.admin.page).expect("a free port").expect("a page");
+    let port = PagePort::open(&config.admin.page, None).expect("a free port").expect("a page");
     let address = port.listener.local_addr().expect("bound");
     let token = fs::read_to_string(&file).expect("made").trim().to_owned();
-    Served { directory, address, token, _page: Page::serve(port, &live, &reloader) }
+    Served {
+        directory,
+        address,
+        token,
+        _page: Page::serve(port, &live, &reloader).expect("served"),
+    }
 }
 
 async fn ask(served: &Served, request: &str) -> String {
@@ -211,14 +216,14 @@ async fn a_port_that_is_taken_or_a_file_that_cannot_be_made_means_no_page() {
     let address = taken.local_addr().expect("bound");
     let text = format!("[admin]\naddress = '{address}'\ntoken_file = '/dev/null/token'");
     let mut page = config(&text).admin.page;
-    let error = PagePort::open(&page).expect_err("taken").to_string();
+    let error = PagePort::open(&page, None).expect_err("taken").to_string();
     assert!(error.ends_with("choose another address with admin.address"), "{error}");
     if let Some(port) = &mut page.port {
         port.required = false;
     }
-    assert!(PagePort::open(&page).expect("goes on").is_none());
+    assert!(PagePort::open(&page, None).expect("goes on").is_none());
     let free = config("[admin]\naddress = '127.0.0.1:0'\ntoken_file = '/dev/null/token'");
-    assert!(PagePort::open(&free.admin.page).expect("goes on").is_none());
+    assert!(PagePort::open(&free.admin.page, None).expect("goes on").is_none());
     let none = config("[admin]\naddress = ''");
-    assert!(PagePort::open(&none.admin.page).expect("none").is_none());
+    assert!(PagePort::open(&none.admin.page, None).expect("none").is_none());
 }

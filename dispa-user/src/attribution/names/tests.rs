@@ -12,7 +12,7 @@ use dispa_common::ClientProcess;
 use nix::time::{ClockId, clock_gettime};
 
 use super::{GOOD_NS, Names};
-use crate::{attribution::cgroups::Cgroups, kernel::Cgroup2};
+use crate::{attribution::cgroups::Cgroups, keeper::Lookup, kernel::Cgroup2};
 
 fn boot_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("a clock");
@@ -45,7 +45,8 @@ fn end(mut child: Child) {
 
 #[test]
 fn a_process_that_runs_has_all_its_names() {
-    let (names, cgroups, child) = (Names::new(), Cgroups::open(), sleeper());
+    let (names, cgroups, child) =
+        (Names::new(Lookup::own()), Cgroups::new(Lookup::own()), sleeper());
     let note = note(child.id());
     let process = names.of(&note, &cgroups);
     assert_eq!((process.pid, process.uid), (child.id(), Some(0)));
@@ -60,7 +61,8 @@ fn a_process_that_runs_has_all_its_names() {
 
 #[test]
 fn of_a_process_that_is_gone_stays_known_what_the_kernel_noted() {
-    let (names, cgroups, child) = (Names::new(), Cgroups::open(), sleeper());
+    let (names, cgroups, child) =
+        (Names::new(Lookup::own()), Cgroups::new(Lookup::own()), sleeper());
     let note = note(child.id());
     end(child);
     let process = names.of(&note, &cgroups);
@@ -71,7 +73,8 @@ fn of_a_process_that_is_gone_stays_known_what_the_kernel_noted() {
 
 #[test]
 fn a_number_that_another_process_has_by_now_gives_no_names() {
-    let (names, cgroups, child) = (Names::new(), Cgroups::open(), sleeper());
+    let (names, cgroups, child) =
+        (Names::new(Lookup::own()), Cgroups::new(Lookup::own()), sleeper());
     let earlier = ClientProcess { at_ns: 1, ..note(child.id()) };
     assert_eq!(names.of(&earlier, &cgroups).name, None);
     // Nor do those of the other one count, once they are known.
@@ -82,7 +85,7 @@ fn a_number_that_another_process_has_by_now_gives_no_names() {
 
 #[test]
 fn a_process_that_becomes_another_program_is_called_by_its_new_name() {
-    let (names, cgroups) = (Names::new(), Cgroups::open());
+    let (names, cgroups) = (Names::new(Lookup::own()), Cgroups::new(Lookup::own()));
     let mut child = Command::new("sh")
         .args(["-c", "read line; exec cat"])
         .stdin(process::Stdio::piped())
@@ -107,7 +110,8 @@ fn a_process_that_becomes_another_program_is_called_by_its_new_name() {
 
 #[test]
 fn a_process_under_another_user_is_another_client() {
-    let (names, cgroups, child) = (Names::new(), Cgroups::open(), sleeper());
+    let (names, cgroups, child) =
+        (Names::new(Lookup::own()), Cgroups::new(Lookup::own()), sleeper());
     let root = note(child.id());
     assert_eq!(names.of(&root, &cgroups).uid, Some(0));
     let other = ClientProcess { user: 1001, ..root };

@@ -12,6 +12,7 @@ use dispa_common::slot_to_v4;
 use super::{Interception, read};
 use crate::{
     attribution::{Attribution, Counts},
+    dns::Lesson,
     kernel::{Doors, KernelError, OutcomeCounts},
     types::HostName,
 };
@@ -75,6 +76,19 @@ impl Interception {
     pub fn learned(&self) -> Vec<(HostName, Vec<IpAddr>)> {
         let names = read(&self.names);
         names.all().map(|(name, addresses)| (name.clone(), addresses.collect())).collect()
+    }
+
+    /// What another daemon must be taught to know as much: each name with its addresses, for as long as it
+    /// owns the last of them.
+    #[must_use]
+    pub fn lessons(&self, now: Instant) -> Vec<Lesson> {
+        let names = read(&self.names);
+        let lesson = |(name, _): (&HostName, _)| {
+            let (addresses, left): (Vec<_>, Vec<_>) = names.addresses(name, now).unzip();
+            let ttl = left.into_iter().max()?;
+            Some(Lesson { name: name.clone(), addresses, ttl })
+        };
+        names.all().filter_map(lesson).collect()
     }
 
     /// The addresses that `name` owns, in order. For explanations.

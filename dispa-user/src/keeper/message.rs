@@ -1,0 +1,44 @@
+//! What the daemon and its keeper say to one another.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What the daemon asks for. None of it leads further than to what the daemon could do at its start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Request {
+    /// Route the IPv6 slots of the door at this port, until the daemon is gone.
+    Route(u16),
+    /// These are the programs, one descriptor each: `enum bpf_attach_type` of each.
+    Programs(Vec<u32>),
+    /// Attach them to this directory; the answer has the links.
+    Attach(PathBuf),
+    /// The file that this process runs.
+    Executable(u32),
+    /// The path of the cgroup with this id, in which this process was.
+    Cgroup(u64, u32),
+    /// Start the program at our own path, with the descriptor as its standard input.
+    Successor,
+}
+
+/// What the keeper answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Reply {
+    /// It is done; with the descriptors that were asked for.
+    Done,
+    /// The path.
+    Path(String),
+    /// There is none such.
+    Nothing,
+    /// The process that was started.
+    Started(u32),
+    /// Why not.
+    Failed(String),
+}
+
+/// A message with the number that its answer has too.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Numbered<T> {
+    pub(super) number: u64,
+    pub(super) message: T,
+}

@@ -1,0 +1,143 @@
+//! The keeper's own side: one request after the other, until the daemon is gone.
+
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Command},
+};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use super::{
+    Lookup, TAKES_OVER,
+    message::{Numbered, Reply, Request},
+};
+use crate::{
+    kernel::link_programs,
+    net::{SlotRoute, packet},
+};
+
+/// Signals that are for the daemon, which may be sent to its whole group.
+const NOT_OURS: [SignalKind; 6] = [
+    SignalKind::hangup(),
+    SignalKind::interrupt(),
+    SignalKind::quit(),
+    SignalKind::terminate(),
+    SignalKind::user_defined1(),
+    SignalKind::user_defined2(),
+];
+
+/// Serves the daemon at the other end of the standard input until it is gone. `program` and `arguments` are
+/// how it was started, and how its successor is.
+pub fn keep(program: &Path, arguments: &[OsString]) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let context = runtime.enter();
+    // A handler, unlike being ignored, is not handed down to a successor.
+    let _signals: Vec<Signal> = NOT_OURS.map(signal).into_iter().collect::<io::Result<_>>()?;
+    drop(context);
+    let mut keeper = Desk {
+        runtime,
+        program: program.to_owned(),
+        arguments: arguments.to_owned(),
+        lookup: Lookup::own(),
+        programs: Vec::new(),
+        route: None,
+        successor: None,
+    };
+    let served = keeper.serve();
+    keeper.end();
+    served
+}
+
+#[derive(Debug)]
+struct Desk {
+    /// For what has no other way than to wait.
+    runtime: Runtime,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    lookup: Lookup,
+    programs: Vec<(u32, OwnedFd)>,
+    route: Option<SlotRoute>,
+    /// Waited for when there is another, so that none stays behind as a zombie.
+    successor: Option<Child>,
+}
+
+impl Desk {
+    fn serve(&mut self) -> io::Result<()> {
+        let socket = io::stdin();
+        loop {
+            let received = match packet::receive::<Numbered<Request>>(&socket) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                received => received?,
+            };
+            let Some((Numbered { number, message }, descriptors)) = received else { return Ok(()) };
+            let (reply, descriptors) = self.answer(message, descriptors);
+            let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
+            packet::send(&socket, &Numbered { number, message: reply }, &descriptors)?;
+        }
+    }
+
+    /// The daemon is gone, and what it needed of us.
+    fn end(&mut self) {
+        let Some(route) = self.route.take() else { return };
+        if let Err(error) = self.runtime.block_on(route.remove()) {
+            eprintln!("dispa: the route for IPv6 slots stays; the next start removes it: {error}");
+        }
+    }
+
+    fn answer(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> (Reply, Vec<OwnedFd>) {
+        let done = match request {
+            Request::Route(port) => self.route(port).map(|()| Reply::Done),
+            Request::Programs(kinds) => {
+                self.programs = kinds.into_iter().zip(descriptors).collect();
+                Ok(Reply::Done)
+            }
+            Request::Attach(cgroup) => match link_programs(&self.programs, &cgroup) {
+                Ok(links) => return (Reply::Done, links),
+                Err(error) => Err(error.to_string()),
+            },
+            Request::Executable(pid) => Ok(path(self.lookup.executable(pid))),
+            Request::Cgroup(id, pid) => Ok(path(self.lookup.cgroup(id, pid))),
+            Request::Successor => self.start_successor(descriptors).map_err(|it| it.to_string()),
+        };
+        (done.unwrap_or_else(Reply::Failed), Vec::new())
+    }
+
+    fn route(&mut self, port: u16) -> Result<(), String> {
+        if self.route.is_some() {
+            return Err("there is a route already".to_owned());
+        }
+        let route = self.runtime.block_on(SlotRoute::add(port));
+        self.route = Some(route.map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn start_successor(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<Reply> {
+        let line = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
+        if let Some(mut earlier) = self.successor.take()
+            && earlier.try_wait()?.is_none()
+        {
+            self.successor = Some(earlier);
+            return Err(io::Error::other("there is a successor already"));
+        }
+        let child = Command::new(&self.program)
+            .args(&self.arguments)
+            .env(TAKES_OVER, "1")
+            // It is the main process of the unit only when it has taken over.
+            .env_remove("WATCHDOG_PID")
+            .stdin(line)
+            .spawn()?;
+        let pid = child.id();
+        self.successor = Some(child);
+        Ok(Reply::Started(pid))
+    }
+}
+
+fn path(path: Option<String>) -> Reply {
+    path.map_or(Reply::Nothing, Reply::Path)
+}
