@@ -24,7 +24,7 @@ use crate::{
     },
     dns::Lesson,
     keeper::{Keeper, Lookup},
-    kernel::{Cgroup2, monotonic_ns},
+    kernel::Cgroup2,
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     proxy::{Listeners, WorkerStart},
     sink::TrafficLog,
@@ -34,6 +34,9 @@ use crate::{
 
 /// Longer than a Linux peer puts an acknowledgement off (`TCP_DELACK_MAX`, 200 ms).
 const LAST_CLOSES: Duration = Duration::from_millis(250);
+
+/// How long workers may take to turn for the first time.
+const FIRST_BEATS: Duration = Duration::from_secs(5);
 
 /// What the traffic log has at least for what waits, even where the open connections took all the time.
 const LAST_WRITES: Duration = Duration::from_secs(1);
@@ -175,7 +178,7 @@ impl Daemon {
         count_backends(&state, not_counted);
         let live = Live::new(state);
         let (stop, stopped) = stop_signal();
-        let pulse = Pulse::new(config.server.workers, monotonic_ns());
+        let pulse = Pulse::new(config.server.workers);
         let workers = start_workers(listeners, &live, &pulse, &stopped)?;
         watch_backends(&live);
         let daemon = Self { live, stop, workers, pulse, stopped, ports, page, keeper };
@@ -212,6 +215,7 @@ impl Daemon {
         }
         let mut learner = Learner::start(&self.live);
         learner.warm_start(&interception).await;
+        first_beats(&self.pulse).await;
         interception.begin(cgroup)?;
         tracing::info!(cgroup = %cgroup.display(), "attached");
         tokio::spawn(learner.run(interception));
@@ -295,6 +299,14 @@ impl Daemon {
         report_backends(&state);
         end(self.keeper).await;
         report(&state);
+    }
+}
+
+/// Waits for every worker to turn; if one does not for long, the kernel's part will know.
+async fn first_beats(pulse: &Pulse) {
+    let begun = Instant::now();
+    while pulse.oldest() == 0 && begun.elapsed() < FIRST_BEATS {
+        sleep(Duration::from_millis(5)).await;
     }
 }
 

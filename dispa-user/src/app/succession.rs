@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a successor may take to start: databases are opened, names asked for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(50);
 
 /// Names in one message, each with up to 50 addresses.
 const NAMES_AT_ONCE: usize = 20;

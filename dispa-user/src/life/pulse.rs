@@ -16,10 +16,10 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// For `workers` workers, all of them last seen at `now_ns`.
+    /// For `workers` workers, none of them seen yet.
     #[must_use]
-    pub fn new(workers: NonZeroUsize, now_ns: u64) -> Self {
-        Self { stamps: (0..workers.get()).map(|_| AtomicU64::new(now_ns)).collect() }
+    pub fn new(workers: NonZeroUsize) -> Self {
+        Self { stamps: (0..workers.get()).map(|_| AtomicU64::new(0)).collect() }
     }
 
     /// Worker `worker` (from 0) is alive at `now_ns`; the oldest stamp of all.
@@ -31,7 +31,7 @@ impl Pulse {
         self.oldest()
     }
 
-    /// The oldest stamp of all.
+    /// The oldest stamp of all; 0 as long as one was never seen.
     #[must_use]
     pub fn oldest(&self) -> u64 {
         self.stamps.iter().map(|stamp| stamp.load(Ordering::Relaxed)).min().unwrap_or(0)
@@ -45,9 +45,9 @@ mod tests {
 
     #[test]
     fn the_oldest_worker_counts() {
-        let pulse = Pulse::new(NonZeroUsize::new(3).expect("3"), 10);
-        assert_eq!(pulse.stamp(0, 100), 10);
-        assert_eq!(pulse.stamp(1, 200), 10);
+        let pulse = Pulse::new(NonZeroUsize::new(3).expect("3"));
+        assert_eq!(pulse.stamp(0, 100), 0);
+        assert_eq!(pulse.stamp(1, 200), 0);
         assert_eq!(pulse.stamp(2, 300), 100);
         assert_eq!(pulse.stamp(0, 400), 200);
         assert_eq!(pulse.oldest(), 200);

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,6 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
     sync::watch,
+    task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -36,7 +37,8 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The pause after an accept that failed for want of something (descriptors, memory).
 const BACK_OFF: Duration = Duration::from_millis(50);
 
-/// How long connections are still accepted once the daemon stops.
+/// How long connections are still accepted once the daemon stops: at the transparent door since the last of
+/// them.
 const LAST_ACCEPTS: Duration = Duration::from_millis(100);
 
 /// How long a worker that could not accept counts as unable to.
@@ -150,36 +152,42 @@ impl WorkerStart {
         tokio::task::spawn_local(follow(self.number, live, changes, Rc::clone(&worker)));
         tokio::task::spawn_local(beat(self.number, self.pulse, Rc::clone(&worker)));
         tokio::task::spawn_local(sweep(Rc::clone(&worker.connections)));
+        let mut accepting = Vec::new();
         for listener in self.listeners.transparent {
-            accept(listener, Door::Transparent, &worker)?;
+            accepting.push(accept(listener, Door::Transparent, &worker)?);
         }
         for socket in self.listeners.datagrams {
             relay_dns(DatagramDoor::new(socket)?, &worker);
         }
         for listener in self.listeners.explicit {
-            accept(listener, Door::Explicit, &worker)?;
+            accepting.push(accept(listener, Door::Explicit, &worker)?);
         }
-        drain(&worker, self.stopped).await;
+        drain(&worker, self.stopped, accepting).await;
         Ok(())
     }
 }
 
 /// Waits for the end: what is open may finish, until the daemon's patience does.
-async fn drain(worker: &Worker, mut stopped: Stopped) {
+async fn drain(worker: &Worker, mut stopped: Stopped, accepting: Vec<JoinHandle<()>>) {
     stopped.reached(Phase::Draining).await;
     worker.connections.close_idle();
-    // Counted as open until it is accepted, or the time for that is over.
-    sleep(LAST_ACCEPTS).await;
+    let finish = async {
+        for task in accepting {
+            // A panic has been told of.
+            let _ = task.await;
+        }
+        worker.tasks.idle().await;
+    };
     tokio::select! {
-        () = worker.tasks.idle() => {}
+        () = finish => {}
         () = stopped.reached(Phase::Stopping) => {}
     }
 }
 
-fn accept(listener: Listener, door: Door, worker: &Rc<Worker>) -> io::Result<()> {
+fn accept(listener: Listener, door: Door, worker: &Rc<Worker>) -> io::Result<JoinHandle<()>> {
     let listener = TcpListener::from_std(listener)?;
     let worker = Rc::clone(worker);
-    tokio::task::spawn_local(async move {
+    Ok(tokio::task::spawn_local(async move {
         let mut stopped = worker.stopped.clone();
         tokio::select! {
             () = stopped.reached(Phase::Draining) => {}
@@ -187,9 +195,18 @@ fn accept(listener: Listener, door: Door, worker: &Rc<Worker>) -> io::Result<()>
         }
         // Connections that were made before it was known that we stop are in the queue, or about
         // to be: closing the listener now would reset them.
-        let _ = timeout(LAST_ACCEPTS, accept_all(&listener, door, &worker)).await;
-    });
-    Ok(())
+        match door {
+            // To it nothing is led any more.
+            Door::Transparent => {
+                while let Ok(accepted) = timeout(LAST_ACCEPTS, listener.accept()).await {
+                    take(accepted, door, &worker).await;
+                }
+            }
+            Door::Explicit => {
+                let _ = timeout(LAST_ACCEPTS, accept_all(&listener, door, &worker)).await;
+            }
+        }
+    }))
 }
 
 /// Relays questions until the end: those that come once the daemon drains were sent before that.
@@ -199,13 +216,17 @@ fn relay_dns(door: DatagramDoor, worker: &Rc<Worker>) {
 
 async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => start(stream, door, worker),
-            Err(error) if is_the_peers(&error) => {}
-            Err(error) => {
-                worker.starve(&error);
-                sleep(BACK_OFF).await;
-            }
+        take(listener.accept().await, door, worker).await;
+    }
+}
+
+async fn take(accepted: io::Result<(TcpStream, SocketAddr)>, door: Door, worker: &Rc<Worker>) {
+    match accepted {
+        Ok((stream, _)) => start(stream, door, worker),
+        Err(error) if is_the_peers(&error) => {}
+        Err(error) => {
+            worker.starve(&error);
+            sleep(BACK_OFF).await;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod cells;
 mod clock;
+mod echo;
 mod foreign;
 mod gate;
 pub mod http1;
@@ -22,6 +23,7 @@ mod zeros;
 
 pub use cells::Cells;
 pub use clock::Clock;
+pub use echo::{EchoSocket, echo_backend};
 pub use foreign::{Attachment, ForeignProgram};
 pub use gate::Gate;
 pub use moments::{Answer, Answers, Probe, now_ns};

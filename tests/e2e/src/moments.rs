@@ -55,6 +55,12 @@ impl Probe {
 pub struct Answers(Vec<Answer>);
 
 impl Answers {
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Who answered the connections begun in this time, each name once, in alphabetical order.
     #[must_use]
     pub fn who(&self, moments_ns: Range<u64>) -> Vec<&str> {

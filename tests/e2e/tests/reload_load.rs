@@ -11,10 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_e2e::{
-    Site,
-    http1::{Backend, Client},
-};
+use dispa_e2e::{EchoSocket, Site, echo_backend, http1::Client};
 use dispa_lab::{Config, Dispa, Lab, Process, run, until};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -107,51 +104,6 @@ impl Download {
     }
 }
 
-/// A connection that has left HTTP.
-struct WebSocket(TcpStream);
-
-impl WebSocket {
-    fn begin() -> Result<Self> {
-        let mut stream = connect(
-            "GET /echo HTTP/1.1\r\nhost: echo.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        )?;
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).context("no answer to an upgrade")?;
-            head.extend(byte);
-        }
-        let head = String::from_utf8_lossy(&head);
-        ensure!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        Ok(Self(stream))
-    }
-
-    /// What is said comes back.
-    fn says(&mut self, turn: u32) -> Result<()> {
-        let said = turn.to_be_bytes();
-        self.0.write_all(&said)?;
-        let mut heard = [0; 4];
-        self.0.read_exact(&mut heard).context("a WebSocket was cut")?;
-        ensure!(heard == said, "{heard:?} for {said:?}");
-        Ok(())
-    }
-}
-
-/// Sends back what comes, once the protocol is changed.
-fn echo_backend(address: SocketAddr) -> Result<Backend> {
-    Backend::start(address, |exchange| {
-        exchange.switch("")?;
-        loop {
-            let bytes = exchange.receive()?;
-            if bytes.is_empty() {
-                return exchange.finish();
-            }
-            exchange.send(bytes)?;
-        }
-    })
-}
-
 /// A program that is intercepted: it asks about 170 times a second, on connections of 20 requests, and
 /// fails at whatever is not as it should be. It ends when its input does, and says how often it asked.
 const PROGRAM: &str = "
@@ -190,14 +142,14 @@ fn ask_until(is_over: &AtomicBool) -> Result<usize> {
 /// All that stays open over every reload.
 struct Open {
     downloads: Vec<Download>,
-    websockets: Vec<WebSocket>,
+    websockets: Vec<EchoSocket>,
 }
 
 impl Open {
     fn begin() -> Result<Self> {
         Ok(Self {
             downloads: (0..DOWNLOADS).map(|_| Download::begin()).collect::<Result<_>>()?,
-            websockets: (0..WEBSOCKETS).map(|_| WebSocket::begin()).collect::<Result<_>>()?,
+            websockets: (0..WEBSOCKETS).map(|_| EchoSocket::begin(ECHO)).collect::<Result<_>>()?,
         })
     }
 

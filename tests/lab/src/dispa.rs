@@ -4,14 +4,27 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
-use crate::{cgroup::Cgroup, config::Config, lab::Lab, log::Record, process::Process};
+use crate::{
+    cgroup::Cgroup,
+    config::Config,
+    lab::Lab,
+    log::Record,
+    poll::until,
+    process::{Process, run},
+};
 
 /// Loading, resolving and attaching take well under a second on an idle machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +41,31 @@ const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Dispa {
     process: Process,
     file: PathBuf,
+    /// Those that have taken over since, the last one last. Killed when this is dropped.
+    successors: Successors,
+}
+
+/// Processes that are not our children.
+#[derive(Debug, Default)]
+struct Successors(Mutex<Vec<u32>>);
+
+impl Successors {
+    fn ids(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_there(id: u32) -> bool {
+        Path::new("/proc").join(id.to_string()).exists()
+    }
+}
+
+impl Drop for Successors {
+    fn drop(&mut self) {
+        for id in self.ids().iter().filter_map(|id| i32::try_from(*id).ok()) {
+            // It may have ended by itself.
+            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
 }
 
 /// A daemon that has ended as it was asked to.
@@ -64,7 +102,8 @@ impl Dispa {
     ) -> Result<Self> {
         let file = Self::write(lab, config, cgroup.path())?;
         let mut command = Self::command_with(binary, cgroup, config, &file);
-        let dispa = Self { process: Process::start(&mut command)?, file };
+        let process = Process::start(&mut command)?;
+        let dispa = Self { process, file, successors: Successors::default() };
         dispa.wait_for(READY_TIMEOUT, |record| record.message() == "ready")?;
         Ok(dispa)
     }
@@ -103,10 +142,21 @@ impl Dispa {
         &self.file
     }
 
-    /// Its process id.
+    /// Its process id: that of the last one that has taken over.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.successors.ids().last().copied().unwrap_or_else(|| self.process.id())
+    }
+
+    /// Has the program at its path take over (`dispa upgrade`); the process id of the one that has.
+    pub fn upgrade(&self) -> Result<u32> {
+        let mut command = Command::new(Self::binary()?);
+        let told = run(command.arg("upgrade").arg("-c").arg(&self.file), READY_TIMEOUT)?;
+        let told = told.success()?;
+        let id = told.split_ascii_whitespace().find_map(|word| word.parse().ok());
+        let id = id.with_context(|| format!("no process in {told:?}"))?;
+        self.successors.ids().push(id);
+        Ok(id)
     }
 
     /// A figure of its memory in KiB, such as `VmRSS` or `VmHWM` (proc(5), `/proc/PID/status`).
@@ -150,7 +200,11 @@ impl Dispa {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        self.process.signal(signal)
+        let id = self.successors.ids().last().copied();
+        match id {
+            Some(id) => Ok(kill(Pid::from_raw(i32::try_from(id)?), signal)?),
+            None => self.process.signal(signal),
+        }
     }
 
     /// Kills it (`kill -9`) without waiting for its end.
@@ -166,6 +220,9 @@ impl Dispa {
 
     /// Waits for its end, once it has been asked to stop, and checks that all is in good order.
     pub fn ended(self) -> Result<Stopped> {
+        for id in self.successors.ids().drain(..) {
+            until(STOP_TIMEOUT, "its end", || (!Successors::is_there(id)).then_some(()))?;
+        }
         let finished = self.process.finish(STOP_TIMEOUT)?;
         finished.success()?;
         let log: Vec<_> = finished.stderr().lines().filter_map(Record::parse).collect();

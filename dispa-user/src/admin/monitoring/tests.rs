@@ -51,7 +51,8 @@ fn watched() -> Watched {
     let live = Live::new(State::new(&config, None, Arc::default()));
     let source = ConfigSource::new("/nowhere/dispa.toml".into(), Overrides::default());
     let reloader = Reloader::new(source, Arc::clone(&live));
-    let pulse = Pulse::new(NonZeroUsize::MIN, monotonic_ns());
+    let pulse = Pulse::new(NonZeroUsize::MIN);
+    let _ = pulse.stamp(0, monotonic_ns());
     let (stop, stopped) = stop_signal();
     let (writer, _guard) = tracing_appender::non_blocking(std::io::sink());
     let dropped = writer.error_counter();

@@ -47,7 +47,7 @@ impl Proxy {
             let listeners =
                 Listeners { transparent: vec![], datagrams: vec![], explicit: Some(door) };
             let live = Live::new(State::new(&config, None, std::sync::Arc::default()));
-            let pulse = Pulse::new(NonZeroUsize::MIN, 0);
+            let pulse = Pulse::new(NonZeroUsize::MIN);
             let worker = WorkerStart { number: 0, listeners, live, pulse, stopped };
             worker.run().expect("a worker");
         });
