@@ -40,6 +40,7 @@ pub use monitoring::{Monitor, MonitoringPorts, Vitals};
 pub use page::{Page, PagePort};
 pub use serve::{ReloadAnswer, Socket, UpgradeAnswer};
 pub use setup::Setup;
+pub use socket_file::clear_socket;
 pub use status::{
     Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus, PoolStatus,
     ReloadStatus, Status, TargetStatus,

@@ -111,6 +111,12 @@ fn make_directory(path: &Path) -> Result<(), SocketError> {
         .map_err(failed("make the directory", directory))
 }
 
+/// Removes the socket that a dead daemon left; whether there was one.
+#[must_use]
+pub fn clear_socket(path: &Path) -> bool {
+    path.exists() && clear(path).is_ok()
+}
+
 /// Removes the socket that a dead daemon left. One that still answers is none of ours.
 fn clear(path: &Path) -> Result<(), SocketError> {
     match fs::symlink_metadata(path) {

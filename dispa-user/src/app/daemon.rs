@@ -23,7 +23,7 @@ use crate::{
         HangUp, Learner, ReloadSignals, StopSignals, follow_file, log_events, watch_backends,
     },
     dns::Lesson,
-    keeper::{Keeper, Lookup},
+    keeper::Keeper,
     kernel::Cgroup2,
     life::{Phase, Pulse, StopHandle, Stopped, stop_signal},
     proxy::{Listeners, WorkerStart},
@@ -383,10 +383,10 @@ fn warn_of_tls(config: &Config, state: &State) {
 }
 
 fn interception(config: &Config, kernel: Kernel, keeper: &Arc<Keeper>) -> Interception {
-    let Kernel { interceptor, doors, .. } = kernel;
-    let lookup = Lookup::Kept(Arc::clone(keeper));
+    let Kernel { interceptor, doors, is_inside, .. } = kernel;
+    let (intercept, rules) = (&config.intercept, &config.rules);
     let backends = config.backend_addresses();
-    Interception::new(interceptor, doors, &config.intercept, &config.rules, backends, &lookup)
+    Interception::new(interceptor, doors, intercept, rules, backends, keeper, is_inside)
 }
 
 fn start_workers(

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::Config,
     control::{HangUp, StopSignals},
-    kernel::Cgroup2,
+    kernel::{Cgroup2, CgroupPaths},
 };
 
 /// The hidden command that a child runs as before it becomes the user's.
@@ -189,12 +189,25 @@ impl Drop for OwnCgroup {
 
 /// Removes the cgroups of `dispa exec` runs that were killed; one with processes in it stays.
 fn remove_stale(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let maker = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if maker.is_some_and(|maker| !Path::new("/proc").join(maker).exists()) {
-            let _ = fs::remove_dir(entry.path());
+    for cgroup in fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if is_stale(&cgroup) {
+            let _ = fs::remove_dir(cgroup);
         }
     }
+}
+
+/// Whether it was made for one command, by a process that is gone.
+fn is_stale(cgroup: &Path) -> bool {
+    let name = cgroup.file_name().and_then(|name| name.to_str());
+    let maker = name.and_then(|name| name.strip_prefix(PREFIX));
+    maker.is_some_and(|maker| !Path::new("/proc").join(maker).exists())
+}
+
+/// The cgroups of all `dispa exec` runs that were killed.
+#[must_use]
+pub fn stale_cgroups() -> Vec<PathBuf> {
+    let Ok(hierarchy) = Cgroup2::find() else { return Vec::new() };
+    let all = CgroupPaths::open(&hierarchy).map(|paths| paths.all(usize::MAX)).unwrap_or_default();
+    let directory = |(_, path): (u64, String)| hierarchy.root().join(path.trim_start_matches('/'));
+    all.into_iter().map(directory).filter(|it| is_stale(it)).collect()
 }

@@ -12,7 +12,7 @@ mod succession;
 
 pub use daemon::{Daemon, Plan, run};
 pub use error::StartError;
-pub use exec::{Execution, enter};
+pub use exec::{Execution, enter, stale_cgroups};
 pub use log::{Log, colours, start_log};
 pub use prepared::Prepared;
 pub use sockets::Sockets;

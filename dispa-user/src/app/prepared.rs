@@ -37,6 +37,8 @@ pub struct Prepared {
 pub(super) struct Kernel {
     pub(super) interceptor: Interceptor,
     pub(super) doors: Doors,
+    /// Whether our own connections pass our own programs.
+    pub(super) is_inside: bool,
     /// Why nothing is counted for the backends, if nothing is.
     pub(super) not_counted: Option<String>,
 }
@@ -89,13 +91,17 @@ impl Kernel {
     fn load(config: &Config, doors: Doors, plan: &Plan) -> Result<Self, StartError> {
         let mut interceptor = Interceptor::load(&options(config, doors, plan.events))?;
         let own = Cgroup2::find().and_then(|mount| mount.own()).map_err(|error| error.to_string());
+        let is_inside =
+            own.as_ref().ok().zip(plan.cgroup.as_ref()).is_some_and(|(own, attached)| {
+                attached.canonicalize().is_ok_and(|attached| own.starts_with(attached))
+            });
         let counted =
             own.and_then(|own| interceptor.count_backends(&own).map_err(|it| it.to_string()));
         interceptor.heartbeat().pause()?;
         if let Some(cgroup) = &plan.cgroup {
             interceptor.attach(cgroup)?;
         }
-        Ok(Self { interceptor, doors, not_counted: counted.err() })
+        Ok(Self { interceptor, doors, is_inside, not_counted: counted.err() })
     }
 }
 

@@ -135,16 +135,13 @@ impl Successor {
         let taken = hand_over(&line, sockets, lessons).and_then(|()| packet::receive(&line));
         match taken {
             Ok(Some((Message::Taken, _))) => Ok(Self { pid, line }),
-            Ok(None) => {
-                Err(format!("the successor, process {pid}, did not start; its log says why"))
-            }
             Ok(Some((other, _))) => Err(format!("the successor, process {pid}, says {other:?}")),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Err(format!("the successor, process {pid}, did not start; its log says why"))
-            }
-            Err(_) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let seconds = begun.elapsed().as_secs();
                 Err(format!("the successor, process {pid}, has not taken over after {seconds} s"))
+            }
+            Ok(None) | Err(_) => {
+                Err(format!("the successor, process {pid}, did not start; its log says why"))
             }
         }
     }

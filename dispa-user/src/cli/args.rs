@@ -176,6 +176,16 @@ pub(super) enum Command {
     /// daemon answers.
     #[command(after_help = "Example: dispa upgrade -c /etc/dispa/dispa.toml")]
     Upgrade,
+    /// Take away what killed daemons have left: routes, cgroups, the admin socket.
+    ///
+    /// What a running daemon needs stays. Exit code 0: nothing is left that is nobody's; 1: something is, or
+    /// it could not be looked at.
+    #[command(after_help = "Example: dispa cleanup")]
+    Cleanup {
+        /// Print JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check that this host has what interception needs, and say how to mend what is missing.
     #[command(after_help = "Example: dispa doctor -c /etc/dispa/dispa.toml")]
     Doctor {

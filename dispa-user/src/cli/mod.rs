@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod cleanup;
 mod config;
 mod doctor;
 mod explain;
@@ -127,6 +128,10 @@ fn run(args: &Args) -> Result<u8, CliError> {
         Some(Command::Logs(logs)) => logs::run(logs, &load(args)?).map(|()| 0),
         Some(Command::Reload { wait }) => reload::run(&socket(args)?, *wait),
         Some(Command::Upgrade) => reload::upgrade(&socket(args)?),
+        Some(Command::Cleanup { json }) => {
+            let text = std::fs::read_to_string(&args.config).unwrap_or_default();
+            cleanup::run(&Config::socket_in(&text, &overrides(args)), *json)
+        }
         Some(Command::Doctor { json }) => doctor::run(&args.config, *json),
         Some(Command::Enter { cgroup, gate, command }) => Ok(app::enter(cgroup, *gate, command)),
         Some(Command::Keep { program, arguments }) => {

@@ -13,6 +13,8 @@ pub(super) enum Request {
     Programs(Vec<u32>),
     /// Attach them to this directory; the answer has the links.
     Attach(PathBuf),
+    /// Give this socket the priority of daemons' own.
+    Prioritize,
     /// The file that this process runs.
     Executable(u32),
     /// The path of the cgroup with this id, in which this process was.

@@ -106,6 +106,11 @@ impl Keeper {
         self.ask(&Request::Attach(cgroup.to_owned()), &[]).map(|(_, links)| links)
     }
 
+    /// Gives a socket the priority by which programs of every instance know that it is a daemon's.
+    pub fn prioritize(&self, socket: BorrowedFd<'_>) -> Result<(), KeeperError> {
+        self.ask(&Request::Prioritize, &[socket]).map(drop)
+    }
+
     /// The file that the process runs; `None` where it is gone, or not to be seen.
     #[must_use]
     pub fn executable(&self, pid: u32) -> Option<String> {

@@ -18,7 +18,7 @@ use super::{
     message::{Numbered, Reply, Request},
 };
 use crate::{
-    kernel::link_programs,
+    kernel::{link_programs, prioritize},
     net::{SlotRoute, packet},
 };
 
@@ -101,6 +101,11 @@ impl Desk {
                 Ok(links) => return (Reply::Done, links),
                 Err(error) => Err(error.to_string()),
             },
+            Request::Prioritize => descriptors
+                .iter()
+                .try_for_each(prioritize)
+                .map(|()| Reply::Done)
+                .map_err(|error| error.to_string()),
             Request::Executable(pid) => Ok(path(self.lookup.executable(pid))),
             Request::Cgroup(id, pid) => Ok(path(self.lookup.cgroup(id, pid))),
             Request::Successor => self.start_successor(descriptors).map_err(|it| it.to_string()),

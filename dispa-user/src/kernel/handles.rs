@@ -1,7 +1,7 @@
 //! Handles on the loaded kernel side that workers hold: signs of life, and marks on own sockets.
 
 use std::{
-    fmt,
+    fmt, io,
     os::fd::{AsFd, AsRawFd as _},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -82,15 +82,19 @@ impl OwnSockets {
     /// Marks `socket`, not yet connected, as leading to `backend` (0: to none of them).
     ///
     /// Programs of another instance cannot see that mark. They know the priority, which ours set too
-    /// where they run first; here it is set for sockets that ours never see.
+    /// where they run first; sockets that ours never see need [`prioritize`].
     pub fn mark(&self, socket: impl AsFd, backend: u32) -> Result<(), KernelError> {
         let own = OwnSocket { flags: OwnSocket::BYPASS, backend };
-        // Needs CAP_NET_ADMIN, which a daemon that gave it up no longer has.
-        let priority = i32::from_ne_bytes(PROXY_PRIORITY.to_ne_bytes());
-        let _ = setsockopt(&socket, sockopt::Priority, &priority);
         let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
         storage
             .insert(&socket.as_fd().as_raw_fd(), own, 0)
             .map_err(|source| KernelError::map(maps::OWN_SOCKETS, source))
     }
+}
+
+/// Gives `socket`, not yet connected, the priority by which programs of every instance know that it is a
+/// daemon's. Needs `CAP_NET_ADMIN` (socket(7)).
+pub fn prioritize(socket: impl AsFd) -> io::Result<()> {
+    let priority = i32::from_ne_bytes(PROXY_PRIORITY.to_ne_bytes());
+    Ok(setsockopt(&socket, sockopt::Priority, &priority)?)
 }

@@ -1,6 +1,13 @@
 //! Programs attached to a cgroup, ours and others'.
 
-use std::{collections::HashMap, fs, io, os::fd::AsRawFd, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    os::fd::AsRawFd,
+    path::Path,
+};
+
+use serde::Serialize;
 
 /// `enum bpf_attach_type` (include/uapi/linux/bpf.h) of the hooks we use, with their names.
 const HOOKS: [(u32, &str); 5] = [
@@ -29,6 +36,56 @@ pub struct AttachedProgram {
     pub id: u32,
     /// Its name, where this process may see it.
     pub name: Option<String>,
+}
+
+/// What the names of our programs begin with.
+const OURS: &str = "dispa_";
+
+/// A program of ours that is loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadedProgram {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Its name, as far as the kernel keeps it (15 bytes).
+    pub name: String,
+    /// The processes that hold it, by a descriptor of its own or of a link.
+    pub holders: Vec<u32>,
+}
+
+/// Programs of ours that are loaded, and who holds them. Needs `CAP_SYS_ADMIN`, and to see all processes.
+pub fn programs_of_ours() -> io::Result<Vec<LoadedProgram>> {
+    let mut ours = Vec::new();
+    for program in aya::programs::loaded_programs() {
+        let program = program.map_err(io::Error::other)?;
+        let name = program.name_as_str().filter(|name| name.starts_with(OURS));
+        ours.extend(name.map(|name| LoadedProgram {
+            id: program.id(),
+            name: name.to_owned(),
+            holders: Vec::new(),
+        }));
+    }
+    if ours.is_empty() {
+        return Ok(ours);
+    }
+    for pid in
+        fs::read_dir("/proc")?.flatten().filter_map(|it| it.file_name().to_str()?.parse().ok())
+    {
+        let held = held_by(pid);
+        ours.iter_mut().filter(|it| held.contains(&it.id)).for_each(|it| it.holders.push(pid));
+    }
+    Ok(ours)
+}
+
+/// Numbers of the programs that a process has descriptors for (proc(5), `/proc/PID/fdinfo`). None where it
+/// is gone.
+fn held_by(pid: u32) -> HashSet<u32> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    descriptors
+        .filter_map(|it| fs::read_to_string(it.path()).ok())
+        .filter_map(|told| {
+            told.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
+        })
+        .collect()
 }
 
 /// `struct { ... } query` of `union bpf_attr`, up to the last field of Linux 5.15.

@@ -57,10 +57,15 @@ impl SlotRoute {
     /// Routes the prefix of `port` to `lo`, and removes what killed instances left.
     pub async fn add(port: u16) -> Result<Self, RouteError> {
         let handle = connect()?;
-        remove_stale(&handle).await?;
+        remove_stale_by(&handle).await?;
         let prefix = slot_prefix(port);
         handle.route().add(message(prefix)).execute().await?;
         Ok(Self { prefix })
+    }
+
+    /// Removes the routes that killed instances left; their prefixes.
+    pub async fn remove_stale() -> Result<Vec<Ipv6Addr>, RouteError> {
+        remove_stale_by(&connect()?).await
     }
 
     /// Removes the route.
@@ -80,16 +85,17 @@ async fn remove(handle: &Handle, prefix: Ipv6Addr) -> Result<(), RouteError> {
     Ok(handle.route().del(message(prefix)).execute().await?)
 }
 
-async fn remove_stale(handle: &Handle) -> Result<(), RouteError> {
+async fn remove_stale_by(handle: &Handle) -> Result<Vec<Ipv6Addr>, RouteError> {
     let query = RouteMessageBuilder::<Ipv6Addr>::new().build();
     let routes: Vec<RouteMessage> = handle.route().get(query).execute().try_collect().await?;
+    let mut removed = Vec::new();
     for prefix in routes.iter().filter_map(prefix_of_ours) {
-        if nobody_listens(prefix.segments()[3]) {
-            // Another instance starting now may have removed it first.
-            let _ = remove(handle, prefix).await;
+        // Another instance starting now may remove it first.
+        if nobody_listens(prefix.segments()[3]) && remove(handle, prefix).await.is_ok() {
+            removed.push(prefix);
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// Whether no transparent door holds `port`: then it can be bound, in the same way, by us.

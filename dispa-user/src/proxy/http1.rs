@@ -39,6 +39,9 @@ const HALF_CLOSED: Duration = Duration::from_secs(1);
 /// thousands of slow ones.
 const BUFFER: usize = 64 * 1024;
 
+/// How long a request may take to arrive that was sent before its connection is closed for being idle.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
 /// hyper's own number, up to which it needs no memory to parse them into.
 const FIELDS_WITHOUT_MEMORY: usize = 100;
 
@@ -88,14 +91,13 @@ pub(super) async fn serve(stream: TcpStream, begun: Begun, client: Client, worke
 
 /// Waits for the next request; `false` if there is to be none.
 async fn comes(stream: &TcpStream, worker: &Worker) -> bool {
-    let mut stopped = worker.stopped.clone();
     let patience = worker.state().keep_alive_timeout.saturating_sub(TICK);
     tokio::select! {
         biased;
         come = timeout(patience, stream.readable()) => {
             matches!(come, Ok(Ok(())))
         }
-        () = stopped.reached(Phase::Draining) => false,
+        () = worker.begins_nothing_new(ON_ITS_WAY) => false,
     }
 }
 

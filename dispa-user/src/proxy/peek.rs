@@ -15,7 +15,6 @@ use tokio::{
 
 use super::{origin::Arrival, worker::Worker};
 use crate::{
-    life::Phase,
     sniff::{Verdict, http1_begun, http2_host, sniff},
     types::HostName,
 };
@@ -74,10 +73,12 @@ pub(super) enum Spoken {
     Http2(TcpStream, BytesMut),
 }
 
+/// How long a connection that was made before the daemon drained may take to ask something.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
 /// Reads until it shows which HTTP a client of the explicit door speaks; whatever is no HTTP/2 is
 /// taken for HTTP/1, which will say what it thinks of it. `None`: it is gone, or it says nothing.
 pub(super) async fn http(stream: TcpStream, worker: &Worker) -> Option<Spoken> {
-    let mut stopped = worker.stopped.clone();
     let mut peek = Peek { stream, seen: BytesMut::new() };
     let begun = async {
         peek.stream.readable().await.ok()?;
@@ -97,7 +98,7 @@ pub(super) async fn http(stream: TcpStream, worker: &Worker) -> Option<Spoken> {
     };
     tokio::select! {
         begun = timeout(worker.state().keep_alive_timeout, begun) => begun.ok().flatten(),
-        () = stopped.reached(Phase::Draining) => None,
+        () = worker.begins_nothing_new(FIRST_REQUEST) => None,
     }
 }
 

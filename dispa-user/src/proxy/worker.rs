@@ -109,6 +109,13 @@ impl Worker {
         }
     }
 
+    /// Waits until nothing new is to be begun any more: `grace` after the daemon was told so, for what was on
+    /// its way by then.
+    pub(super) async fn begins_nothing_new(&self, grace: Duration) {
+        self.stopped.clone().reached(Phase::Draining).await;
+        sleep(grace).await;
+    }
+
     fn is_starved(&self) -> bool {
         self.starved.get().is_some_and(|since| since.elapsed() < STARVED)
     }

@@ -9,7 +9,7 @@ use std::{
     os::fd::BorrowedFd,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -21,7 +21,7 @@ use crate::{
     attribution::Attribution,
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
-    keeper::Lookup,
+    keeper::{Keeper, Lookup},
     kernel::{
         Assigned, Doors, Events, Heartbeat, Interceptor, KernelError, OwnSockets, SlotLease,
         SlotTable,
@@ -58,6 +58,8 @@ pub struct Interception {
     ports: Vec<u16>,
     scope: Scope,
     own_sockets: OwnSockets,
+    /// Who tells other instances of our sockets, where our own programs never see them.
+    prioritizer: Option<Arc<Keeper>>,
     heartbeat: Heartbeat,
     attribution: Option<Attribution>,
     backends: RwLock<HashSet<SocketAddr>>,
@@ -91,7 +93,8 @@ pub struct LearnError {
 }
 
 impl Interception {
-    /// Takes over a loaded kernel side. The destinations `backends` are not intercepted: they are where
+    /// Takes over a loaded kernel side; `is_inside` if this process is among those whose connections are
+    /// intercepted. The destinations `backends` are not intercepted: they are where
     /// traffic goes to.
     #[must_use]
     pub fn new(
@@ -100,8 +103,10 @@ impl Interception {
         intercept: &Intercept,
         rules: &Rules,
         backends: impl IntoIterator<Item = SocketAddr>,
-        lookup: &Lookup,
+        keeper: &Arc<Keeper>,
+        is_inside: bool,
     ) -> Self {
+        let lookup = &Lookup::Kept(Arc::clone(keeper));
         let attribute =
             |clients| Attribution::new(clients, kernel.selected_cgroups(), intercept, lookup);
         let interception = Self {
@@ -109,6 +114,7 @@ impl Interception {
             ports: intercept.ports.clone(),
             scope: intercept.scope,
             own_sockets: kernel.own_sockets(),
+            prioritizer: (!is_inside).then(|| Arc::clone(keeper)),
             heartbeat: kernel.heartbeat(),
             attribution: kernel.clients().map(attribute),
             backends: RwLock::new(backends.into_iter().collect()),
@@ -230,6 +236,11 @@ impl Interception {
 
     /// Marks a socket of the daemon, on its way to backend number `backend` (0: to none).
     pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> Result<(), KernelError> {
+        if let Some(keeper) = &self.prioritizer
+            && let Err(error) = keeper.prioritize(socket)
+        {
+            tracing::debug!(%error, "another instance may not know this socket");
+        }
         self.own_sockets.mark(socket, backend)
     }
 

@@ -61,6 +61,12 @@ impl Answers {
         self.0.len()
     }
 
+    /// How many came from `who`.
+    #[must_use]
+    pub fn of(&self, who: &str) -> usize {
+        self.0.iter().filter(|answer| answer.who == who).count()
+    }
+
     /// Who answered the connections begun in this time, each name once, in alphabetical order.
     #[must_use]
     pub fn who(&self, moments_ns: Range<u64>) -> Vec<&str> {
