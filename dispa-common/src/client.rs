@@ -1,4 +1,4 @@
-//! Who a redirected connection belongs to.
+//! Who a connection to one of the doors belongs to.
 
 /// Connections whose program is remembered at once, from `connect()` to the daemon's accept; the least
 /// recently made is forgotten first.

@@ -1,5 +1,5 @@
 //! What became of each `connect()` that hit an intercepted destination. A miss is not counted: it
-//! must cost one hash lookup and nothing else.
+//! must cost next to nothing beyond one hash lookup.
 
 /// Index into the per-CPU counter array; one for each outcome of a hit.
 #[repr(u32)]

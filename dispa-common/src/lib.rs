@@ -41,7 +41,7 @@ pub mod maps {
     pub const FREE_SLOTS: &str = "FREE_SLOTS";
     /// Array of `u64`, one bit for each port that is redirected whatever the address.
     pub const CAUGHT_PORTS: &str = "CAUGHT_PORTS";
-    /// LRU hash by the cookie of a redirected connection's socket: [`crate::ClientProcess`].
+    /// LRU hash by the cookie of the socket of a connection to a door: [`crate::ClientProcess`].
     pub const CLIENTS: &str = "CLIENTS";
     /// Hash by user id: [`crate::selection::verdict`] flags.
     pub const SELECTED_USERS: &str = "SELECTED_USERS";
@@ -89,6 +89,11 @@ pub mod globals {
     pub const CATCH_ALL: &str = "CATCH_ALL";
     /// `u8`: 1 remembers in [`crate::maps::CLIENTS`] who connects, 0 removes that code.
     pub const CLIENTS_ON: &str = "CLIENTS_ON";
+    /// `u16`, network byte order: port of the explicit door, connections to which are remembered as
+    /// well; 0 removes that code.
+    pub const EXPLICIT_PORT: &str = "EXPLICIT_PORT";
+    /// `[u32; 4]`, network byte order, IPv4 as v4-mapped: address of the explicit door.
+    pub const EXPLICIT_ADDRESS: &str = "EXPLICIT_ADDRESS";
     /// `u8`: [`crate::selection`] flags, 0 removes that code.
     pub const SELECTION: &str = "SELECTION";
     /// `u8`: 1 writes an [`crate::Event`] for each outcome, 0 removes that code.

@@ -1,12 +1,12 @@
-//! `cgroup/connect4` and `cgroup/connect6` (Linux 4.17): a miss costs one hash lookup, a hit is
-//! rewritten to the slot of its original destination. TCP to what is intercepted, and UDP to DNS.
+//! `cgroup/connect4` and `cgroup/connect6` (Linux 4.17): a miss costs one hash lookup and, where it
+//! matters who connects, a look at the port; a hit is rewritten to the slot of its original destination. TCP to what is intercepted, and UDP to DNS.
 
 use aya_ebpf::{macros::cgroup_sock_addr, programs::SockAddrContext};
 use dispa_common::{Counter, DNS_PORT};
 
 use crate::{
     GO_ON,
-    clients::remember,
+    clients::{remember, remember_explicit4, remember_explicit6},
     context::{self, is_tcp, is_udp},
     datagram::DATAGRAMS,
     maps,
@@ -18,8 +18,9 @@ const CONNECTIONS: Outcomes = Outcomes { v4: Counter::Redirected4, v6: Counter::
 #[cgroup_sock_addr(connect4)]
 pub fn dispa_connect4(ctx: SockAddrContext) -> i32 {
     if is_tcp(&ctx) {
-        if redirect4(&ctx, &CONNECTIONS).is_some() {
-            remember(&ctx);
+        match redirect4(&ctx, &CONNECTIONS) {
+            Some(()) => remember(&ctx),
+            None => remember_explicit4(&ctx),
         }
     } else if is_dns(&ctx) {
         redirect4(&ctx, &DATAGRAMS);
@@ -30,8 +31,9 @@ pub fn dispa_connect4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect6)]
 pub fn dispa_connect6(ctx: SockAddrContext) -> i32 {
     if is_tcp(&ctx) {
-        if redirect6(&ctx, &CONNECTIONS).is_some() {
-            remember(&ctx);
+        match redirect6(&ctx, &CONNECTIONS) {
+            Some(()) => remember(&ctx),
+            None => remember_explicit6(&ctx),
         }
     } else if is_dns(&ctx) {
         redirect6(&ctx, &DATAGRAMS);

@@ -84,6 +84,10 @@ static EVENTS_ON: u8 = 0;
 #[unsafe(no_mangle)]
 static CLIENTS_ON: u8 = 0;
 #[unsafe(no_mangle)]
+static EXPLICIT_PORT: u16 = 0;
+#[unsafe(no_mangle)]
+static EXPLICIT_ADDRESS: [u32; 4] = [0; 4];
+#[unsafe(no_mangle)]
 static SELECTION: u8 = 0;
 
 /// Reads a global as the daemon set it, not as it stands in this source.
@@ -122,6 +126,18 @@ pub fn events_on() -> bool {
 #[inline(always)]
 pub fn clients_on() -> bool {
     global!(CLIENTS_ON) != 0
+}
+
+/// 0 where it is of no interest who connects to the explicit door.
+#[inline(always)]
+pub fn explicit_port() -> u16 {
+    global!(EXPLICIT_PORT)
+}
+
+/// An IPv4 one is v4-mapped.
+#[inline(always)]
+pub fn explicit_address() -> [u32; 4] {
+    global!(EXPLICIT_ADDRESS)
 }
 
 /// Flags of `dispa_common::selection`.

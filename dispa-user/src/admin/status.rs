@@ -60,15 +60,17 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
 }
 
-/// Connections at the transparent door, by what is known of the program that made them.
+/// Connections at the doors, by what is known of the program that made them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttributionCounts {
     /// The process is known.
     pub attributed: u64,
     /// Of those: it was gone before its name was read.
     pub unnamed: u64,
-    /// The process is not known.
+    /// The process is not known, though it may be one of this host.
     pub unknown: u64,
+    /// Made from another host, to the explicit door.
+    pub remote: u64,
 }
 
 /// How a reload went.
@@ -188,8 +190,8 @@ impl Status {
 
 impl AttributionCounts {
     fn of(attribution: &Attribution) -> Self {
-        let Counts { attributed, unnamed, unknown } = attribution.counts();
-        Self { attributed, unnamed, unknown }
+        let Counts { attributed, unnamed, unknown, remote } = attribution.counts();
+        Self { attributed, unnamed, unknown, remote }
     }
 }
 

@@ -462,6 +462,7 @@ fn report(state: &State) {
             attributed = report.attributed.attributed,
             unnamed = report.attributed.unnamed,
             unattributed = report.attributed.unknown,
+            remote = report.attributed.remote,
             not_learned = report.not_learned,
             tls_passed = state.tls_passed(),
             retries_refused = state.retries_refused(),

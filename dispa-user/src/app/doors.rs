@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) listeners: Vec<Listeners>,
+    /// Where the explicit door turned out to be.
+    pub(super) at: Option<SocketAddr>,
     pub(super) doors: Option<Doors>,
 }
 
@@ -34,13 +36,13 @@ pub(super) fn open(
     let listeners = (0..workers.get())
         .map(|_| Listeners { transparent: Vec::new(), datagrams: Vec::new(), explicit: Vec::new() })
         .collect();
-    let mut opened = Opened { listeners, doors: None };
+    let mut opened = Opened { listeners, at: None, doors: None };
     if let Some(address) = explicit {
         let mut door: Vec<_> = handed.into_iter().filter(|it| is_at(it, address)).collect();
         if door.is_empty() {
             door = explicit_door(address, workers)?;
         }
-        announce(Door::Explicit, &door);
+        opened.at = announce(Door::Explicit, &door);
         opened.deal_explicit(&door).map_err(StartError::system("share the explicit door"))?;
     }
     if transparent {
@@ -107,8 +109,9 @@ impl Opened {
     }
 }
 
-fn announce(door: Door, listeners: &[Listener]) {
-    if let Some(address) = listeners.first().and_then(|listener| listener.local_addr().ok()) {
-        tracing::info!(door = door.name(), %address, "listening");
-    }
+/// Says where the door is.
+fn announce(door: Door, listeners: &[Listener]) -> Option<SocketAddr> {
+    let address = listeners.first()?.local_addr().ok()?;
+    tracing::info!(door = door.name(), %address, "listening");
+    Some(address)
 }

@@ -1,7 +1,7 @@
 //! What the daemon needs of the system that only a privileged process gets, got before it has threads or
 //! reads from the network; then its privileges are given up.
 
-use std::{io, os::unix::net::UnixListener};
+use std::{io, net::SocketAddr, os::unix::net::UnixListener};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -64,7 +64,8 @@ impl Prepared {
             ports = MonitoringPorts::open(&config.monitoring, handed)?;
             page = PagePort::open(&config.admin.page, sockets.page)?;
         }
-        let kernel = opened.doors.map(|doors| Kernel::load(config, doors, plan)).transpose()?;
+        let kernel = opened.doors.map(|doors| Kernel::load(config, doors, opened.at, plan));
+        let kernel = kernel.transpose()?;
         if let Some(Kernel { interceptor, .. }) = &kernel {
             keeper.programs(&interceptor.attachable()?)?;
         }
@@ -88,8 +89,14 @@ impl Prepared {
 
 impl Kernel {
     /// Loads and attaches, paused until there is somebody to serve what is redirected.
-    fn load(config: &Config, doors: Doors, plan: &Plan) -> Result<Self, StartError> {
-        let mut interceptor = Interceptor::load(&options(config, doors, plan.events))?;
+    fn load(
+        config: &Config,
+        doors: Doors,
+        explicit: Option<SocketAddr>,
+        plan: &Plan,
+    ) -> Result<Self, StartError> {
+        let options = options(config, doors, explicit, plan.events);
+        let mut interceptor = Interceptor::load(&options)?;
         let own = Cgroup2::find().and_then(|mount| mount.own()).map_err(|error| error.to_string());
         let is_inside =
             own.as_ref().ok().zip(plan.cgroup.as_ref()).is_some_and(|(own, attached)| {
@@ -105,7 +112,12 @@ impl Kernel {
     }
 }
 
-fn options(config: &Config, doors: Doors, events: bool) -> Options {
+fn options(
+    config: &Config,
+    doors: Doors,
+    explicit: Option<SocketAddr>,
+    events: bool,
+) -> Options {
     let intercept = &config.intercept;
     let caught_ports = match intercept.scope {
         Scope::Learned => Vec::new(),
@@ -115,7 +127,7 @@ fn options(config: &Config, doors: Doors, events: bool) -> Options {
     let goes_by_process = config.pools.iter().any(|pool| pool.balancing.goes_by_process());
     let clients = intercept.names_processes() || goes_by_process;
     let selection = kernel_selection(intercept);
-    Options { doors, events, clients, selection, dns, caught_ports }
+    Options { doors, events, clients, explicit, selection, dns, caught_ports }
 }
 
 /// Every connection takes two descriptors; the soft limit of most hosts is 1,024.

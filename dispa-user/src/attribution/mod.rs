@@ -21,6 +21,8 @@ use std::{
     },
 };
 
+use dispa_common::ClientProcess;
+
 use crate::{
     config::Intercept,
     exchange::Process,
@@ -51,8 +53,10 @@ pub struct Counts {
     pub attributed: u64,
     /// Of those, whose process was gone before its names were read.
     pub unnamed: u64,
-    /// Whose process is not known.
+    /// Whose process is not known, though it may be one of this host.
     pub unknown: u64,
+    /// That came to the explicit door from elsewhere.
+    pub remote: u64,
 }
 
 /// Tells who made a connection. Shared by all workers.
@@ -65,6 +69,7 @@ pub struct Attribution {
     attributed: AtomicU64,
     unnamed: AtomicU64,
     unknown: AtomicU64,
+    remote: AtomicU64,
 }
 
 impl Attribution {
@@ -84,11 +89,11 @@ impl Attribution {
         if let Some(judge) = &judge {
             judge.judge_those_there();
         }
-        let (attributed, unnamed, unknown) = Default::default();
-        Self { clients, named, judge, attributed, unnamed, unknown }
+        let (attributed, unnamed, unknown, remote) = Default::default();
+        Self { clients, named, judge, attributed, unnamed, unknown, remote }
     }
 
-    /// Who made the connection from the socket at `client` to `here`.
+    /// Who made the connection from the socket at `client` to the slot `here`.
     #[must_use]
     pub fn of(
         &self,
@@ -96,26 +101,49 @@ impl Attribution {
         client: SocketAddr,
         here: SocketAddr,
     ) -> Attributed {
-        let cookie = diag.map(|diag| diag.cookie(client, here)).transpose();
-        let cookie = cookie.inspect_err(|error| tracing::debug!(%error, "whose socket?"));
-        let note = cookie.ok().flatten().flatten().and_then(|cookie| self.clients.take(cookie));
+        let note = cookie(diag, client, here).and_then(|cookie| self.clients.take(cookie));
         let Some(note) = note else {
             self.unknown.fetch_add(1, Ordering::Relaxed);
             return Attributed { process: None, left_alone: self.judge.is_some() };
         };
-        self.attributed.fetch_add(1, Ordering::Relaxed);
-        let process = match &self.named {
-            None => Arc::new(Process::numbered(note.process, note.user)),
-            Some((names, cgroups)) => names.of(&note, cgroups),
-        };
-        if self.named.is_some() && process.name.is_none() {
-            self.unnamed.fetch_add(1, Ordering::Relaxed);
-        }
+        let process = self.process(&note);
         let left_alone = self.judge.as_ref().is_some_and(|it| it.leaves_alone(&process));
         if let (true, Some(judge), Some(path)) = (left_alone, &self.judge, &process.cgroup) {
             judge.judge(note.cgroup, path);
         }
         Attributed { process: Some(process), left_alone }
+    }
+
+    /// Who made the connection from the socket at `client` to `here`, the explicit door, which is open
+    /// to whoever comes: to other hosts' programs as well, of which nothing is known here.
+    #[must_use]
+    pub fn of_explicit(
+        &self,
+        diag: Option<&SocketDiag>,
+        client: SocketAddr,
+        here: SocketAddr,
+    ) -> Option<Arc<Process>> {
+        let cookie = cookie(diag, client, here);
+        if let Some(note) = cookie.and_then(|cookie| self.clients.take(cookie)) {
+            return Some(self.process(&note));
+        }
+        // A socket of this host may be gone, but not the address that it had.
+        let is_ours = cookie.is_some() || client.ip().is_loopback() || client.ip() == here.ip();
+        let count = if is_ours { &self.unknown } else { &self.remote };
+        count.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    fn process(&self, note: &ClientProcess) -> Arc<Process> {
+        self.attributed.fetch_add(1, Ordering::Relaxed);
+        let Some((names, cgroups)) = &self.named else {
+            return Arc::new(Process::numbered(note.process, note.user));
+        };
+        let process = names.of(note, cgroups);
+        if process.name.is_none() {
+            self.unnamed.fetch_add(1, Ordering::Relaxed);
+        }
+        process
     }
 
     /// Forgets connections that never arrived.
@@ -130,6 +158,14 @@ impl Attribution {
             attributed: self.attributed.load(Ordering::Relaxed),
             unnamed: self.unnamed.load(Ordering::Relaxed),
             unknown: self.unknown.load(Ordering::Relaxed),
+            remote: self.remote.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Of the socket at `client` that is connected to `here`; `None`: this host has no such socket, or does
+/// not tell.
+fn cookie(diag: Option<&SocketDiag>, client: SocketAddr, here: SocketAddr) -> Option<u64> {
+    let asked = diag?.cookie(client, here);
+    asked.inspect_err(|error| tracing::debug!(%error, "whose socket?")).ok().flatten()
 }

@@ -182,6 +182,7 @@ fn load() -> Finding {
         doors: Doors { port4: 1, door6: None },
         events: false,
         clients: true,
+        explicit: Some((Ipv4Addr::LOCALHOST, 1).into()),
         selection: Selection { flags: BY_USER | BY_CGROUP | USERS_ONLY, users: Vec::new() },
         dns: true,
         caught_ports: Vec::new(),

@@ -84,6 +84,8 @@ pub struct Options {
     pub events: bool,
     /// Whether it is remembered which program makes a connection.
     pub clients: bool,
+    /// Where the explicit door is: it is remembered of connections to it as well.
+    pub explicit: Option<SocketAddr>,
     /// Whose connections are redirected.
     pub selection: Selection,
     /// Whether questions to resolvers are redirected.
@@ -386,6 +388,7 @@ fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
     });
     let events_on = u8::from(options.events);
     let clients_on = u8::from(options.clients);
+    let explicit = options.explicit.filter(|_| options.clients).map(origin_of).unwrap_or_default();
     let clients = if options.clients { CLIENT_COUNT } else { 1 };
     let dns_on = u8::from(options.dns);
     let catch_all = u8::from(!options.caught_ports.is_empty());
@@ -401,6 +404,8 @@ fn load_object(options: &Options, cookie: u64) -> Result<Ebpf, KernelError> {
         .override_global(globals::CATCH_ALL, &catch_all, true)
         .override_global(globals::EVENTS_ON, &events_on, true)
         .override_global(globals::CLIENTS_ON, &clients_on, true)
+        .override_global(globals::EXPLICIT_PORT, &explicit.port, true)
+        .override_global(globals::EXPLICIT_ADDRESS, &explicit.address, true)
         .override_global(globals::SELECTION, &options.selection.flags, true)
         .map_max_entries(maps::CLIENTS, clients)
         .map_max_entries(maps::SELECTED_USERS, options.selection.user_count())

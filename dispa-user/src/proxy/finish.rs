@@ -75,7 +75,10 @@ pub(super) struct Record {
 impl Record {
     /// A connection through a slot, of which nothing is known yet.
     pub(super) fn transparent(arrival: &Arrival, ending: &Rc<Ending>) -> Self {
-        Self::new(Door::Transparent, arrival.client, Some(arrival), Protocol::Tcp, ending)
+        let mut record = Self::new(Door::Transparent, arrival.client, Protocol::Tcp, ending);
+        record.origin = Some(arrival.origin);
+        record.process.clone_from(&arrival.process);
+        record
     }
 
     /// A request of a served connection.
@@ -84,26 +87,21 @@ impl Record {
             Version::HTTP_2 => Protocol::Http2,
             _ => Protocol::Http1,
         };
-        let mut record =
-            Self::new(client.door(), client.address(), client.arrival(), protocol, ending);
+        let mut record = Self::new(client.door(), client.address(), protocol, ending);
+        record.origin = client.arrival().map(|arrival| arrival.origin);
+        record.process = client.process().cloned();
         record.method = Some(request.method().clone());
         record.target_path = request.uri().path_and_query().cloned();
         record.headers = ending.ledger.written_fields(request.headers());
         record
     }
 
-    fn new(
-        door: Door,
-        client: SocketAddr,
-        arrival: Option<&Arrival>,
-        protocol: Protocol,
-        ending: &Rc<Ending>,
-    ) -> Self {
+    fn new(door: Door, client: SocketAddr, protocol: Protocol, ending: &Rc<Ending>) -> Self {
         Self {
             door,
             client,
-            origin: arrival.map(|arrival| arrival.origin),
-            process: arrival.and_then(|arrival| arrival.process.clone()),
+            origin: None,
+            process: None,
             protocol,
             host: None,
             method: None,

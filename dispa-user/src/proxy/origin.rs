@@ -1,10 +1,10 @@
-//! Step 1: where the program wanted to go, read off the slot it was sent to.
+//! Step 1: where the program wanted to go, read off the slot it was sent to, and which program it is.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::net::TcpStream;
 
-use super::worker::Worker;
+use super::{serve::Client, worker::Worker};
 use crate::{
     attribution::Attributed, exchange::Process, kernel::SlotLease, types::OriginalDestination,
 };
@@ -48,4 +48,14 @@ pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
     let attribution = interception.attribution();
     let whose = attribution.map(|it| it.of(worker.socket_diag.as_ref(), client, here));
     Some(Arrival::new(client, whose.unwrap_or_default(), lease))
+}
+
+/// Who speaks to the explicit door; `None`: it is gone again.
+pub(super) fn of_explicit(stream: &TcpStream, worker: &Worker) -> Option<Client> {
+    let client = stream.peer_addr().ok()?;
+    let attribution = worker.interception.as_ref().and_then(|it| it.attribution());
+    let process = attribution.zip(stream.local_addr().ok()).and_then(|(attribution, here)| {
+        attribution.of_explicit(worker.socket_diag.as_ref(), client, here)
+    });
+    Some(Client::explicit(client, process))
 }

@@ -22,7 +22,7 @@ pub(super) fn for_request<'p, B>(
     let key = match pool.key() {
         None => fastrand::u64(..),
         Some(key) => {
-            let process = client.arrival().and_then(Arrival::pid);
+            let process = client.process().map(|process| process.pid);
             let own = key_of_request(key, request).or_else(|| key_of_process(key, process));
             own.unwrap_or_else(|| key_of_client(client.ip()))
         }

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
     rc::Rc,
+    sync::Arc,
 };
 
 use http::{HeaderValue, Method, Request, Response, header::HOST};
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     config::OnNoBackend,
+    exchange::Process,
     framing::Fault,
     types::{Door, HostName, Outcome},
 };
@@ -33,6 +35,8 @@ use crate::{
 pub(super) struct Client {
     address: SocketAddr,
     arrival: Option<Arrival>,
+    /// The process that made the connection; `None` where nobody wants to know, or it is not known.
+    process: Option<Arc<Process>>,
     /// Whose address it is that the connection was going to, as its first request proved.
     proven: Option<HostName>,
     /// Its address, as fields tell it.
@@ -43,11 +47,17 @@ impl Client {
     /// Came by a slot, to an address of `proven`; none: no request was seen yet.
     pub(super) fn transparent(arrival: Arrival, proven: Option<HostName>) -> Self {
         let shown = OnceCell::new();
-        Self { address: arrival.client, arrival: Some(arrival), proven, shown }
+        let process = arrival.process.clone();
+        Self { address: arrival.client, arrival: Some(arrival), process, proven, shown }
     }
 
-    pub(super) fn explicit(address: SocketAddr) -> Self {
-        Self { address, arrival: None, proven: None, shown: OnceCell::new() }
+    pub(super) fn explicit(address: SocketAddr, process: Option<Arc<Process>>) -> Self {
+        Self { address, arrival: None, process, proven: None, shown: OnceCell::new() }
+    }
+
+    /// The process that made the connection.
+    pub(super) fn process(&self) -> Option<&Arc<Process>> {
+        self.process.as_ref()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

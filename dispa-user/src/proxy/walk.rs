@@ -60,8 +60,7 @@ pub(super) async fn transparent(stream: TcpStream, worker: Rc<Worker>) {
 
 /// A connection to the explicit door: the client knows it speaks to a proxy.
 pub(super) async fn explicit(stream: TcpStream, worker: Rc<Worker>) {
-    let Ok(client) = stream.peer_addr() else { return };
-    let client = Client::explicit(client);
+    let Some(client) = origin::of_explicit(&stream, &worker) else { return };
     match Box::pin(peek::http(stream, &worker)).await {
         Some(Spoken::Http1(stream, seen)) => {
             http1::serve(stream, Begun { seen, late: false }, client, worker).await;

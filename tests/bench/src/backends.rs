@@ -120,6 +120,7 @@ impl Rig {
             doors,
             events: false,
             clients: false,
+            explicit: None,
             selection: Selection::default(),
             dns: true,
             caught_ports: Vec::new(),

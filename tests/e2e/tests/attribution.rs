@@ -10,8 +10,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_e2e::Site;
-use dispa_lab::{Cgroup, Config, Dispa, Lab, Process, Record, Stopped, run};
+use dispa_e2e::{Site, direct};
+use dispa_lab::{Cgroup, Config, Dispa, Lab, Neighbour, Process, Record, Stopped, run};
 
 const GONE_AT_ONCE: &str = include_str!("../clients/gone_at_once.py");
 const SHORT_LIVED: &str = include_str!("../clients/short_lived.py");
@@ -185,6 +185,53 @@ fn a_daemon_without_root_tells_what_everybody_may_know() -> Result<()> {
             .map(|it| (it.text("program"), it.count("user"), it.text("unit")))
             .collect();
         assert_eq!(told, [("curl", Some(0), "shop.service")]);
+        Ok(())
+    })
+}
+
+#[test]
+fn programs_that_ask_the_explicit_door_are_known_whatever_the_lists_say() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        for (bind, ways) in [
+            ("127.0.0.1:8080", ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]"].as_slice()),
+            ("0.0.0.0:8080", &["127.0.0.1", "127.0.0.9", "[::ffff:127.0.0.1]"]),
+            ("[::1]:8080", &["[::1]", "[::]"]),
+            ("[::]:8080", &["[::1]"]),
+        ] {
+            let config = Site::config_of_one().bind(bind.parse()?);
+            let dispa = site.dispa(&config.intercept_keys("exclude.uids = [0]"))?;
+            for way in ways {
+                let url = format!("http://{way}:8080/");
+                assert_eq!(site.curl(&["-H", "Host: four.example.com", &url])?, "one", "{url}");
+            }
+            let stopped = dispa.stop()?;
+            let told: Vec<_> = exchanges(&stopped)
+                .map(|it| (it.text("program"), it.count("user"), it.count("process").is_some()))
+                .collect();
+            assert_eq!(told, vec![("curl", Some(0), true); ways.len()], "{bind}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn who_asks_the_explicit_door_from_outside_the_cgroup_is_unknown_and_from_elsewhere_remote()
+-> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&Site::config_of_one().bind("0.0.0.0:8080".parse()?))?;
+        let ask = ["-sSf", "-H", "Host: four.example.com"];
+        let outside = direct("curl", &[ask.as_slice(), &["http://127.0.0.1:8080/"]].concat())?;
+        assert_eq!(outside.success()?, "one");
+        let neighbour = Neighbour::new()?;
+        let mut elsewhere = neighbour.command(&site.cgroup, "curl");
+        elsewhere.args(ask).arg("http://192.0.2.1:8080/");
+        assert_eq!(run(&mut elsewhere, SOON)?.success()?, "one");
+        let stopped = dispa.stop()?;
+        ensure!(exchanges(&stopped).all(|it| it.count("process").is_none()), "{stopped:?}");
+        let counts = ["attributed", "unattributed", "remote"].map(|it| stopped.summary.count(it));
+        assert_eq!(counts, [Some(0), Some(1), Some(1)]);
         Ok(())
     })
 }

@@ -62,11 +62,12 @@ fn kernel(families: &mut Families, interception: &Interception) {
     families
         .counter(
             "dispa_attributed_connections_total",
-            "Redirected connections, by what is known of the program that made them.",
+            "Connections to the doors, by what is known of the program that made them.",
         )
         .count(&[("known", "program")], made.attributed.saturating_sub(made.unnamed))
         .count(&[("known", "number")], made.unnamed)
-        .count(&[("known", "nothing")], made.unknown);
+        .count(&[("known", "nothing")], made.unknown)
+        .count(&[("known", "remote")], made.remote);
     let mut gauge = |name: &str, help: &str, value: usize| {
         families.gauge(name, help).count(&[], u64::try_from(value).unwrap_or(u64::MAX));
     };

@@ -55,7 +55,7 @@ fn record() -> Record {
     let (_, stopped) = stop_signal();
     let ending = Rc::new(Ending { stopped, ledger: Arc::default() });
     let address = "127.0.0.1:40000".parse().expect("an address");
-    Record::exchange(&Client::explicit(address), &Request::new(()), &ending)
+    Record::exchange(&Client::explicit(address, None), &Request::new(()), &ending)
 }
 
 fn under_way() -> UnderWay {

@@ -20,7 +20,7 @@ use socket2::SockRef;
 
 use super::{
     kernel_time::{KernelTime, of_programs},
-    rig::{Attached, INTERCEPTED, door},
+    rig::{Attached, INTERCEPTED, OTHER, door, explicit},
 };
 use crate::statistics::quantile;
 
@@ -51,27 +51,41 @@ pub(super) fn measure(samples: usize) -> Result<(Vec<Question>, Vec<KernelTime>)
     let diag = SocketDiag::open()?;
     let (off, on) = (Side::new(OFF_DOOR, false)?, Side::new(ON_DOOR, true)?);
     let (numbers, known) = (on.attribution(false)?, on.attribution(true)?);
-    let [mut without, mut numbered, mut named, mut first] = [(); 4].map(|()| Times::default());
+    let [mut without, mut numbered, mut named, mut plain, mut asked, mut first] =
+        [(); 6].map(|()| Times::default());
+    let nothing = |_, _| Ok(());
+    let named_at = |from, here| ask(&known, &diag, from, here);
+    let asked_at = |from, here| ask_explicit(&known, &diag, from, here);
     for _ in 0..TURNS {
-        off.turn(samples, &mut without, |_, _| Ok(()))?;
-        on.turn(samples, &mut numbered, |from, here| ask(&numbers, &diag, from, here))?;
-        on.turn(samples, &mut named, |from, here| ask(&known, &diag, from, here))?;
+        off.turn(&off.redirected, samples, &mut without, nothing)?;
+        on.turn(&on.redirected, samples, &mut numbered, |from, here| {
+            ask(&numbers, &diag, from, here)
+        })?;
+        on.turn(&on.redirected, samples, &mut named, named_at)?;
+        off.turn(&off.explicit, samples, &mut plain, nothing)?;
+        on.turn(&on.explicit, samples, &mut asked, asked_at)?;
     }
     let mut met = Vec::new();
-    on.turn(samples, &mut first, |from, here| {
+    on.turn(&on.redirected, samples, &mut first, |from, here| {
         let fresh = on.attribution(true)?;
         let begun = Instant::now();
         ask(&fresh, &diag, from, here)?;
         met.push(nanoseconds(begun));
         Ok(())
     })?;
-    let ignored = &mut Times::default();
-    let mut kernel_times = off.kernel_times("redirected, attribution off", || {
-        off.turn(samples, ignored, |_, _| Ok(()))
-    })?;
-    kernel_times.extend(on.kernel_times("redirected, attribution on", || {
-        on.turn(samples, ignored, |from, here| ask(&known, &diag, from, here))
-    })?);
+    let mut kernel_times = Vec::new();
+    for (side, way, name) in [
+        (&off, &off.redirected, "redirected, attribution off"),
+        (&on, &on.redirected, "redirected, attribution on"),
+        (&off, &off.missed, "missed, attribution off"),
+        (&on, &on.missed, "missed, attribution on"),
+        (&off, &off.explicit, "explicit door, attribution off"),
+        (&on, &on.explicit, "explicit door, attribution on"),
+    ] {
+        kernel_times.extend(
+            side.kernel_times(name, || side.turn(way, samples, &mut Times::default(), nothing))?,
+        );
+    }
     let questions = vec![
         question("connect(), off", without.connect),
         question("connect(), on", named.connect),
@@ -79,6 +93,9 @@ pub(super) fn measure(samples: usize) -> Result<(Vec<Question>, Vec<KernelTime>)
         question("at accept: the process alone, for pools that go by it", numbered.accept),
         question("at accept, on", named.accept),
         question("at accept, on, of a process that was never met", met),
+        question("connect() to the explicit door, off", plain.connect),
+        question("connect() to the explicit door, on", asked.connect),
+        question("at accept at the explicit door, on", asked.accept),
     ];
     Ok((questions, kernel_times))
 }
@@ -94,16 +111,47 @@ fn ask(
     Ok(())
 }
 
-/// Programs that note who connects, or do not, and where they redirect to.
+fn ask_explicit(
+    attribution: &Attribution,
+    diag: &SocketDiag,
+    from: SocketAddr,
+    here: SocketAddr,
+) -> Result<()> {
+    let process = attribution.of_explicit(Some(diag), from, here);
+    ensure!(process.is_some_and(|it| it.pid == process::id()), "it was this process");
+    Ok(())
+}
+
+/// Where a connection is asked for, and where it arrives.
+struct Way {
+    target: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Way {
+    fn new(target: SocketAddr, at: SocketAddr) -> Result<Self> {
+        Ok(Self { target, listener: TcpListener::bind(at)? })
+    }
+}
+
+/// Programs that note who connects, or do not, and the ways past them.
 struct Side {
     attached: Attached,
-    listener: TcpListener,
+    redirected: Way,
+    explicit: Way,
+    missed: Way,
 }
 
 impl Side {
     fn new(door: SocketAddr, clients: bool) -> Result<Self> {
         let attached = Attached::to_new_cgroup(door, clients)?;
-        Ok(Self { attached, listener: TcpListener::bind(door)? })
+        let elsewhere = SocketAddr::new(OTHER.ip(), door.port() + 200);
+        Ok(Self {
+            attached,
+            redirected: Way::new(INTERCEPTED, door)?,
+            explicit: Way::new(explicit(door), explicit(door))?,
+            missed: Way::new(elsewhere, elsewhere)?,
+        })
     }
 
     /// As a daemon has it that nothing was asked of yet.
@@ -125,6 +173,7 @@ impl Side {
 
     fn turn(
         &self,
+        way: &Way,
         samples: usize,
         times: &mut Times,
         mut at_accept: impl FnMut(SocketAddr, SocketAddr) -> Result<()>,
@@ -132,9 +181,9 @@ impl Side {
         let _inside = Inside::enter(self.attached.cgroup.path())?;
         for _ in 0..samples {
             let begun = Instant::now();
-            let client = TcpStream::connect(INTERCEPTED)?;
+            let client = TcpStream::connect(way.target)?;
             times.connect.push(nanoseconds(begun));
-            let (server, from) = self.listener.accept()?;
+            let (server, from) = way.listener.accept()?;
             let here = server.local_addr()?;
             let begun = Instant::now();
             at_accept(from, here)?;

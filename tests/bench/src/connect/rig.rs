@@ -20,10 +20,15 @@ use super::probe::Ends;
 
 /// The intercepted destination, and another one.
 pub(super) const INTERCEPTED: SocketAddr = address(10);
-const OTHER: SocketAddr = address(20);
+pub(super) const OTHER: SocketAddr = address(20);
 
 /// Where redirected connections arrive, by dispa's slots or by iptables.
 const DOOR: SocketAddr = door(15001);
+
+/// The explicit door of programs whose slots lead to `door`.
+pub(super) const fn explicit(door: SocketAddr) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), door.port() + 100)
+}
 
 /// The slot that the intercepted destination gets.
 const SLOT: u32 = 1;
@@ -89,6 +94,7 @@ impl Attached {
             doors: Doors { port4: door.port(), door6: None },
             events: false,
             clients,
+            explicit: Some(explicit(door)),
             selection: Selection::default(),
             dns: true,
             caught_ports: Vec::new(),
