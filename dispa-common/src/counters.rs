@@ -29,10 +29,12 @@ pub enum Counter {
     Dns6 = 10,
     /// Passed: its user or cgroup is not among those that are intercepted.
     Excluded = 11,
+    /// The daemon's own, made to see whether connections arrive; it is no program's.
+    Probe = 12,
 }
 
 /// Entries of the counter array.
-pub const COUNTER_COUNT: u32 = 12;
+pub const COUNTER_COUNT: u32 = 13;
 
 impl Counter {
     /// All of them, in index order.
@@ -49,6 +51,7 @@ impl Counter {
         Self::Dns4,
         Self::Dns6,
         Self::Excluded,
+        Self::Probe,
     ];
 
     /// The name used in logs and metrics.
@@ -67,6 +70,7 @@ impl Counter {
             Self::Dns4 => "dns_v4",
             Self::Dns6 => "dns_v6",
             Self::Excluded => "excluded",
+            Self::Probe => "probe",
         }
     }
 }

@@ -19,7 +19,10 @@ pub use client::{CLIENT_COUNT, ClientProcess};
 pub use counters::{COUNTER_COUNT, Counter};
 pub use destination::{Destination4, Destination6, Origin};
 pub use event::Event;
-pub use slot::{SLOT_COUNT, SLOT4_BASE, SLOT4_MASK, SlotPrefix6, slot_of_v4, slot_to_v4};
+pub use slot::{
+    PROBE_SLOT, PROBE_SOURCE4, SLOT_COUNT, SLOT4_BASE, SLOT4_MASK, SlotPrefix6, slot_of_v4,
+    slot_to_v4,
+};
 
 /// Name of each map in the object, as both sides look it up.
 pub mod maps {
@@ -142,7 +145,7 @@ pub struct Control {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnSocket {
-    /// [`OwnSocket::BYPASS`] or 0.
+    /// [`OwnSocket::BYPASS`] or [`OwnSocket::PROBE`].
     pub flags: u32,
     /// Number of the backend the socket leads to; 0 for none.
     pub backend: u32,
@@ -151,6 +154,8 @@ pub struct OwnSocket {
 impl OwnSocket {
     /// The connect programs leave this socket alone.
     pub const BYPASS: u32 = 1;
+    /// Redirected like a program's, whoever is selected, to see whether it arrives.
+    pub const PROBE: u32 = 2;
 }
 
 #[cfg(feature = "user")]

@@ -3,11 +3,19 @@
 //! IPv4 slot `n` is 127.208.(n >> 8).(n & 255). IPv6 slot `n` is `n` in the low 16 bits of a /64
 //! that the daemon routes to `lo`. Slot 0 stands for nothing.
 
-/// Slots there are, slot 0 (never given out) included.
+/// Slots there are, slot 0 (never given out) and [`PROBE_SLOT`] included.
 pub const SLOT_COUNT: u32 = 65_536;
+
+/// The last slot, of both families: where the daemon's own probes of the path arrive, and nothing else.
+/// What they ask for is slot 0 at the door's own port.
+pub const PROBE_SLOT: u32 = SLOT_COUNT - 1;
 
 /// 127.208.0.0 as a host-order integer.
 pub const SLOT4_BASE: u32 = 0x7fd0_0000;
+
+/// Where probes over IPv4 come from, as a host-order integer: slot 0, which no program has a use for.
+/// Another instance knows them by it, and leaves them to the one that they are of.
+pub const PROBE_SOURCE4: u32 = SLOT4_BASE;
 
 /// The /16 that all IPv4 slots share.
 pub const SLOT4_MASK: u32 = 0xffff_0000;

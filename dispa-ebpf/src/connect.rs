@@ -6,6 +6,7 @@ use dispa_common::{Counter, DNS_PORT};
 
 use crate::{
     GO_ON,
+    admit::Whose,
     clients::{remember, remember_explicit4, remember_explicit6},
     context::{self, is_tcp, is_udp},
     datagram::DATAGRAMS,
@@ -19,7 +20,8 @@ const CONNECTIONS: Outcomes = Outcomes { v4: Counter::Redirected4, v6: Counter::
 pub fn dispa_connect4(ctx: SockAddrContext) -> i32 {
     if is_tcp(&ctx) {
         match redirect4(&ctx, &CONNECTIONS) {
-            Some(()) => remember(&ctx),
+            Some(Whose::Program) => remember(&ctx),
+            Some(Whose::Probe) => {}
             None => remember_explicit4(&ctx),
         }
     } else if is_dns(&ctx) {
@@ -32,7 +34,8 @@ pub fn dispa_connect4(ctx: SockAddrContext) -> i32 {
 pub fn dispa_connect6(ctx: SockAddrContext) -> i32 {
     if is_tcp(&ctx) {
         match redirect6(&ctx, &CONNECTIONS) {
-            Some(()) => remember(&ctx),
+            Some(Whose::Program) => remember(&ctx),
+            Some(Whose::Probe) => {}
             None => remember_explicit6(&ctx),
         }
     } else if is_dns(&ctx) {

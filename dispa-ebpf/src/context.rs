@@ -90,6 +90,13 @@ pub fn bound_device(ctx: &SockAddrContext) -> u32 {
     unsafe { ptr::read_volatile(&raw const (*socket(ctx)).bound_dev_if) }
 }
 
+/// The IPv4 address that the socket is bound to, network byte order; 0 for none.
+#[inline(always)]
+pub fn bound_address4(ctx: &SockAddrContext) -> u32 {
+    // SAFETY: as above.
+    unsafe { ptr::read_volatile(&raw const (*socket(ctx)).src_ip4) }
+}
+
 #[inline(always)]
 pub fn priority(ctx: &SockAddrContext) -> u32 {
     // SAFETY: as above.

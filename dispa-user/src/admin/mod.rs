@@ -42,7 +42,7 @@ pub use serve::{ReloadAnswer, Socket, UpgradeAnswer};
 pub use setup::Setup;
 pub use socket_file::clear_socket;
 pub use status::{
-    Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus, PoolStatus,
-    ReloadStatus, Status, TargetStatus,
+    Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus, PathStatus,
+    PoolStatus, ReloadStatus, Status, TargetStatus,
 };
 pub use subject::{Protocol, Subject, SubjectError, Url};

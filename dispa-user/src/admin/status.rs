@@ -2,6 +2,7 @@
 
 mod domains;
 mod kernel;
+mod path;
 mod text;
 
 use std::{collections::BTreeMap, time::UNIX_EPOCH};
@@ -17,6 +18,7 @@ use crate::{
 };
 pub use domains::DomainStatus;
 pub use kernel::{DoorStatus, KernelStatus};
+pub use path::PathStatus;
 
 /// How a running daemon is. Its JSON is what the socket answers and `--json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct Status {
     /// What the kernel's part has done; `None` where interception is off.
     #[serde(default)]
     pub kernel: Option<KernelStatus>,
+    /// Whether connections really arrive; `None` where interception is off.
+    #[serde(default)]
+    pub path: Option<PathStatus>,
     /// What is intercepted, in order; [`Status::more_domains`] are left out.
     #[serde(default)]
     pub domains: Vec<DomainStatus>,
@@ -176,6 +181,7 @@ impl Status {
             last_reload: ReloadStatus::of(last),
             doors: DoorStatus::of(state),
             kernel: interception.and_then(|it| KernelStatus::of(it)),
+            path: interception.map(|it| PathStatus::of(it)),
             domains,
             more_domains,
             outcomes: outcomes(state),

@@ -20,7 +20,8 @@ use crate::{
     admin::{self, Monitor, MonitoringPorts, Page, PagePort, Vitals},
     config::{CgroupChoice, Config, Scheme},
     control::{
-        HangUp, Learner, ReloadSignals, StopSignals, follow_file, log_events, watch_backends,
+        HangUp, Learner, PathProver, ReloadSignals, StopSignals, follow_file, log_events,
+        watch_backends,
     },
     dns::Lesson,
     keeper::Keeper,
@@ -218,6 +219,11 @@ impl Daemon {
         first_beats(&self.pulse).await;
         interception.begin(cgroup)?;
         tracing::info!(cgroup = %cgroup.display(), "attached");
+        if plan.monitored {
+            let mut prover = PathProver::new(Arc::clone(&interception), self.pulse.clone());
+            prover.first().await;
+            tokio::spawn(prover.run(self.stopped.clone()));
+        }
         tokio::spawn(learner.run(interception));
         Ok(())
     }

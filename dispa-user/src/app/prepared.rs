@@ -112,12 +112,7 @@ impl Kernel {
     }
 }
 
-fn options(
-    config: &Config,
-    doors: Doors,
-    explicit: Option<SocketAddr>,
-    events: bool,
-) -> Options {
+fn options(config: &Config, doors: Doors, explicit: Option<SocketAddr>, events: bool) -> Options {
     let intercept = &config.intercept;
     let caught_ports = match intercept.scope {
         Scope::Learned => Vec::new(),

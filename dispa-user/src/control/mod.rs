@@ -4,11 +4,13 @@
 mod events;
 mod file;
 mod learn;
+mod path;
 mod signals;
 mod watch;
 
 pub use events::log_events;
 pub use file::follow_file;
 pub use learn::Learner;
+pub use path::PathProver;
 pub use signals::{HangUp, ReloadSignals, StopSignals};
 pub use watch::watch_backends;

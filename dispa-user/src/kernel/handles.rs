@@ -60,6 +60,14 @@ impl Heartbeat {
         self.update(|control| control.paused = 0)
     }
 
+    /// What the programs read at this moment, whoever wrote it: the oldest stamp, and whether they pass
+    /// everything on.
+    pub fn told(&self) -> Result<(u64, bool), KernelError> {
+        let guard = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = guard.1.get(&0, 0).map_err(|source| KernelError::map(maps::CONTROL, source))?;
+        Ok((told.heartbeat_ns, told.paused != 0))
+    }
+
     fn update(&self, change: impl FnOnce(&mut Control)) -> Result<(), KernelError> {
         let mut guard = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let (control, map) = &mut *guard;
@@ -84,7 +92,15 @@ impl OwnSockets {
     /// Programs of another instance cannot see that mark. They know the priority, which ours set too
     /// where they run first; sockets that ours never see need [`prioritize`].
     pub fn mark(&self, socket: impl AsFd, backend: u32) -> Result<(), KernelError> {
-        let own = OwnSocket { flags: OwnSocket::BYPASS, backend };
+        self.write(socket, OwnSocket { flags: OwnSocket::BYPASS, backend })
+    }
+
+    /// Marks `socket`, not yet connected, as a probe of the path.
+    pub fn mark_probe(&self, socket: impl AsFd) -> Result<(), KernelError> {
+        self.write(socket, OwnSocket { flags: OwnSocket::PROBE, backend: 0 })
+    }
+
+    fn write(&self, socket: impl AsFd, own: OwnSocket) -> Result<(), KernelError> {
         let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
         storage
             .insert(&socket.as_fd().as_raw_fd(), own, 0)

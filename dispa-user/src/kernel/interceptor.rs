@@ -1,8 +1,8 @@
 //! The loaded kernel side: its maps are written here, its programs attached and detached.
 
 use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    fmt, io,
+    net::SocketAddr,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -17,14 +17,15 @@ use aya::{
 };
 use dispa_common::{
     BackendCounts, CLIENT_COUNT, Counter, Destination4, Destination6, EVENT_RING_BYTES, Origin,
-    SlotPrefix6, globals, maps, programs, slot_of_v4,
+    PROBE_SLOT, SlotPrefix6, globals, maps, programs,
 };
 
 use super::{
-    Clients, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets, SelectedCgroups, Selection,
+    Clients, Doors, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets, SelectedCgroups,
+    Selection,
     address::{Key, key_of, origin_address, origin_of, words},
     backends::Backends,
-    links::{attach_type, link_programs},
+    links::{attach_type, link_programs, linked_to},
     netns,
     object::OBJECT,
 };
@@ -48,31 +49,7 @@ const SMALLEST_RING: u32 = 4096;
 #[derive(Debug, Default)]
 struct Links {
     redirecting: Vec<OwnedFd>,
-    _restoring: Vec<OwnedFd>,
-}
-
-/// Where slots lead: the transparent door's listeners.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doors {
-    /// Port of the IPv4 listener.
-    pub port4: u16,
-    /// IPv6 listener, where this host has IPv6: its port, and the /64 of its slots.
-    pub door6: Option<(u16, Ipv6Addr)>,
-}
-
-impl Doors {
-    /// The slot that `local`, the address something arrived at, is.
-    #[must_use]
-    pub fn slot_of(&self, local: IpAddr) -> Option<u32> {
-        match local {
-            IpAddr::V4(local) => slot_of_v4(local.to_bits()),
-            IpAddr::V6(local) => {
-                let (_, prefix) = self.door6?;
-                let low = local.to_bits() ^ prefix.to_bits();
-                u16::try_from(low).ok().map(u32::from)
-            }
-        }
-    }
+    restoring: Vec<OwnedFd>,
 }
 
 /// How the kernel side is to be loaded.
@@ -97,6 +74,7 @@ pub struct Options {
 /// The kernel side. Dropping it detaches the programs and frees the maps.
 pub struct Interceptor {
     ebpf: Ebpf,
+    doors: Doors,
     restoring: Vec<&'static str>,
     redirecting: Vec<&'static str>,
     links: Links,
@@ -139,6 +117,7 @@ impl Interceptor {
         let selected = take(&mut ebpf, maps::SELECTED_CGROUPS, HashMap::try_from)?;
         let ring = take(&mut ebpf, maps::EVENTS, RingBuf::try_from)?;
         Ok(Self {
+            doors: options.doors,
             restoring,
             redirecting,
             links: Links::default(),
@@ -162,6 +141,9 @@ impl Interceptor {
     /// Attaches the programs to the cgroup directory. Links are owned by descriptors of this
     /// process alone: if it dies, they are gone.
     pub fn attach(&mut self, cgroup: &Path) -> Result<(), KernelError> {
+        for asked in self.doors.probed() {
+            self.insert(asked, PROBE_SLOT, 0)?;
+        }
         let links = link_programs(&self.attachable()?, cgroup)?;
         self.adopt(links);
         Ok(())
@@ -180,7 +162,7 @@ impl Interceptor {
     /// Holds these links, one for each of [`Interceptor::attachable`], instead of those it had.
     pub fn adopt(&mut self, mut links: Vec<OwnedFd>) {
         let redirecting = links.split_off(self.restoring.len().min(links.len()));
-        self.links = Links { _restoring: links, redirecting };
+        self.links = Links { restoring: links, redirecting };
     }
 
     /// Detaches the programs that redirect. Open connections go on, and go on being shown what they
@@ -230,7 +212,9 @@ impl Interceptor {
         }
     }
 
-    fn lookup(&self, destination: SocketAddr) -> Result<Option<u32>, KernelError> {
+    /// The slot that connections to `destination` go to by the kernel's account, 0 if they are passed;
+    /// `None`: they are left alone.
+    pub fn lookup(&self, destination: SocketAddr) -> Result<Option<u32>, KernelError> {
         let (map, found) = match key_of(destination) {
             Key::V4(key) => (maps::DESTINATIONS4, self.destinations4.get(&key, 0)),
             Key::V6(key) => (maps::DESTINATIONS6, self.destinations6.get(&key, 0)),
@@ -240,6 +224,14 @@ impl Interceptor {
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(KernelError::map(map, error)),
         }
+    }
+
+    /// The name of each program that was attached, with the id of the cgroup that it is attached to by
+    /// the kernel's account.
+    pub fn attachments(&self) -> io::Result<Vec<(&'static str, Option<u64>)>> {
+        let restoring = self.restoring.iter().zip(&self.links.restoring);
+        let links = restoring.chain(self.redirecting.iter().zip(&self.links.redirecting));
+        links.map(|(program, link)| Ok((*program, linked_to(link)?))).collect()
     }
 
     /// Leaves `slot` to the programs, to be given to a destination they meet first.
@@ -453,25 +445,4 @@ fn take<T, E: Into<MapError>>(
 ) -> Result<T, KernelError> {
     let map = ebpf.take_map(name).ok_or(KernelError::Foreign(name))?;
     into(map).map_err(|source| KernelError::map(name, source))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Doors;
-    use std::net::IpAddr;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().expect("an address")
-    }
-
-    #[test]
-    fn a_local_address_tells_its_slot() {
-        let prefix = "fd64:6973:7061:1f90::".parse().expect("a prefix");
-        let doors = Doors { port4: 8080, door6: Some((8080, prefix)) };
-        assert_eq!(doors.slot_of(ip("127.208.1.2")), Some(0x0102));
-        assert_eq!(doors.slot_of(ip("127.0.0.1")), None);
-        assert_eq!(doors.slot_of(ip("fd64:6973:7061:1f90::102")), Some(0x0102));
-        assert_eq!(doors.slot_of(ip("fd64:6973:7061:1f90::1:102")), None);
-        assert_eq!(doors.slot_of(ip("::1")), None);
-    }
 }

@@ -84,3 +84,12 @@ fn link(program: &impl AsFd, directory: &fs::File, attach_type: u32) -> io::Resu
     #[expect(unsafe_code, reason = "a descriptor from a raw call")]
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
+
+/// The id of the cgroup that the link of this process attaches its program to; `None`: to none any more, for
+/// somebody detached it, or the cgroup is gone. Read from `/proc`, which takes no capability.
+pub(super) fn linked_to(link: &OwnedFd) -> io::Result<Option<u64>> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", link.as_raw_fd()))?;
+    let cgroup = info.lines().find_map(|line| line.strip_prefix("cgroup_id:"));
+    let cgroup = cgroup.and_then(|it| it.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Some(cgroup).filter(|cgroup| *cgroup != 0))
+}

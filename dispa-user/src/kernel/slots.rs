@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dispa_common::SLOT_COUNT;
+use dispa_common::PROBE_SLOT;
 
 /// How long a slot stays out of use after its destination is no longer intercepted: a connection
 /// rewritten just before may still wait in the accept queue.
@@ -182,6 +182,14 @@ impl SlotTable {
             .is_some_and(|entry| entry.usage.held.load(Ordering::Relaxed) > 0)
     }
 
+    /// Destinations that the daemon itself wants intercepted, with their slots; in an order that lasts while
+    /// nothing changes.
+    pub fn wanted(&self) -> impl Iterator<Item = (SocketAddr, u32)> {
+        let wanted = |slot: &u32| self.entries.get(slot).is_some_and(|it| it.wanted && !it.retired);
+        let known = self.by_destination.iter().map(|(destination, slot)| (*destination, *slot));
+        known.filter(move |(_, slot)| wanted(slot))
+    }
+
     /// The slot of `destination`, if it has one.
     #[must_use]
     pub fn slot_of(&self, destination: SocketAddr) -> Option<u32> {
@@ -247,7 +255,7 @@ impl SlotTable {
     /// Slots that can be given out, those on offer to the kernel programs among them.
     #[must_use]
     pub fn free_count(&self) -> usize {
-        let fresh = SLOT_COUNT.saturating_sub(self.fresh);
+        let fresh = PROBE_SLOT.saturating_sub(self.fresh);
         self.freed.len() + self.offered.len() + usize::try_from(fresh).unwrap_or(usize::MAX)
     }
 
@@ -283,7 +291,7 @@ impl SlotTable {
 
     /// Slots never used come first, then the one that has been free for longest.
     fn take_free(&mut self) -> Option<u32> {
-        if self.fresh < SLOT_COUNT {
+        if self.fresh < PROBE_SLOT {
             self.fresh += 1;
             return Some(self.fresh - 1);
         }
@@ -294,7 +302,7 @@ impl SlotTable {
 #[cfg(test)]
 mod tests {
     use super::{Assigned, QUARANTINE, SlotTable};
-    use dispa_common::SLOT_COUNT;
+    use dispa_common::PROBE_SLOT;
     use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
     use std::{
         collections::HashMap,
@@ -398,14 +406,14 @@ mod tests {
     #[test]
     fn a_full_table_says_so_and_recovers() {
         let mut table = SlotTable::default();
-        for n in 1..SLOT_COUNT {
+        for n in 1..PROBE_SLOT {
             assert_eq!(table.assign(destination(n)), Assigned::New(n));
         }
-        assert_eq!(table.assign(destination(SLOT_COUNT)), Assigned::Full);
+        assert_eq!(table.assign(destination(PROBE_SLOT)), Assigned::Full);
         let start = Instant::now();
         retire(&mut table, destination(7), start);
         assert_eq!(sweep(&mut table, start + QUARANTINE), [7]);
-        assert_eq!(table.assign(destination(SLOT_COUNT)), Assigned::New(7));
+        assert_eq!(table.assign(destination(PROBE_SLOT)), Assigned::New(7));
     }
 
     #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! The walk of one connection, one file a step:
 //!
 //! `origin` -> `peek` -> `decide` -> `check` -> `pick` -> `forward` or `passthrough` -> `finish`; `walk.rs`
-//! calls them in this order. A connection or datagram to a resolver takes `dns_tcp` or `dns_udp`.
+//! calls them in this order. A connection or datagram to a resolver takes `dns_tcp` or `dns_udp`,
+//! one of the daemon's own `probed`.
 
 mod check;
 mod decide;
@@ -20,6 +21,7 @@ mod origin;
 mod passthrough;
 mod peek;
 mod pick;
+mod probed;
 mod reply;
 mod seats;
 mod serve;

@@ -18,7 +18,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{dns_udp, finish::Ending, walk};
+use super::{dns_udp, finish::Ending, probed, walk};
 use crate::{
     kernel::monotonic_ns,
     life::{Phase, Pulse, Rarely, Stopped, Tasks},
@@ -229,6 +229,9 @@ async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
 
 async fn take(accepted: io::Result<(TcpStream, SocketAddr)>, door: Door, worker: &Rc<Worker>) {
     match accepted {
+        Ok((stream, client)) if probed::is_probe(client, worker) => {
+            worker.tasks.spawn(probed::answer(stream, client, Rc::clone(worker)));
+        }
         Ok((stream, _)) => start(stream, door, worker),
         Err(error) if is_the_peers(&error) => {}
         Err(error) => {

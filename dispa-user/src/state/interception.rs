@@ -1,7 +1,9 @@
 //! What is intercepted at this moment: learned names, their slots, and the kernel's maps, changed
 //! together and in an order that never points a program at a slot that stands for nothing.
 
+mod inspect;
 mod known;
+mod path;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,6 +34,7 @@ use crate::{
 };
 
 pub use known::Report;
+pub use path::{Fault, Finding, Path as EffectivePath, PathStanding, ProbeCounts};
 
 /// Slots kept on offer to the kernel programs. Fewer than their queue holds, so that one given back
 /// always finds room.
@@ -76,6 +79,7 @@ pub struct Interception {
     not_counted: OnceLock<String>,
     /// The cgroup whose programs are intercepted.
     attached: OnceLock<PathBuf>,
+    path: EffectivePath,
     not_learned: AtomicU64,
     look: Rarely,
     warn_full: Rarely,
@@ -126,6 +130,7 @@ impl Interception {
             left_alone: Mutex::default(),
             not_counted: OnceLock::new(),
             attached: OnceLock::new(),
+            path: EffectivePath::default(),
             not_learned: AtomicU64::new(0),
             look: Rarely::new(LOOK_EVERY),
             warn_full: Rarely::new(WARN_EVERY),

@@ -16,7 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use interception::{Interception, LearnError, Report};
+pub use interception::{
+    EffectivePath, Fault, Finding, Interception, LearnError, PathStanding, ProbeCounts, Report,
+};
 pub use ledger::{Follower, Ledger};
 pub use live::Live;
 pub use reload::{ConfigSource, Last, Print, Reloaded, Reloader};

@@ -1,6 +1,6 @@
 //! Somebody else's kernel program in the way of connections.
 
-use std::{process::Command, time::Duration};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
 use dispa_lab::{Cgroup, Process};
@@ -28,9 +28,14 @@ pub struct ForeignProgram {
 impl ForeignProgram {
     /// Attaches it to `cgroup`, after whatever is attached there already.
     pub fn attach(cgroup: &Cgroup, from: &str, to: &str, how: Attachment) -> Result<Self> {
+        Self::attach_to(cgroup.path(), from, to, how)
+    }
+
+    /// [`ForeignProgram::attach`] to the cgroup in this directory.
+    pub fn attach_to(cgroup: &Path, from: &str, to: &str, how: Attachment) -> Result<Self> {
         let how = if how == Attachment::Link { "link" } else { "attach" };
         let mut command = Command::new("python3");
-        command.args(["-c", SCRIPT]).arg(cgroup.path()).args([from, to, how]);
+        command.args(["-c", SCRIPT]).arg(cgroup).args([from, to, how]);
         let holder = Process::start(&mut command)?;
         holder.wait_for_line(TIMEOUT, |line| line.text == "attached")?;
         Ok(Self { _holder: holder })

@@ -136,7 +136,9 @@ fn its_ports_answer_and_its_log_is_in_files_and_database() -> Result<()> {
         ensure!(health.status == 200, "{health:?}");
         let told: Value = serde_json::from_slice(&health.body)?;
         assert_eq!(told["status"], "healthy");
-        for part in ["proxy_server", "load_balancer", "traffic_logger", "metrics_collector"] {
+        for part in
+            ["proxy_server", "interception", "load_balancer", "traffic_logger", "metrics_collector"]
+        {
             assert_eq!(told["components"][part], "healthy", "{part}: {told}");
         }
         let metrics = Scrape::now()?;

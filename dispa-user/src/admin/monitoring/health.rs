@@ -7,7 +7,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Vitals;
-use crate::{life::Phase, state::State, upstream::Standing};
+use crate::{
+    life::Phase,
+    state::{PathStanding, State},
+    upstream::Standing,
+};
 
 /// A worker that was silent for so long is taken for dead by the kernel's programs, too.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1);
@@ -27,6 +31,8 @@ pub(super) struct Health {
 struct Components {
     /// Every worker turns, and takes connections.
     proxy_server: Condition,
+    /// Connections are redirected and arrive.
+    interception: Condition,
     /// Every pool has a target that is fit.
     load_balancer: Condition,
     /// Exchanges are written down.
@@ -63,6 +69,7 @@ impl Health {
         let state = vitals.live.state();
         let components = Components {
             proxy_server: Condition::when(vitals.is_ready()),
+            interception: interception(&state),
             load_balancer: Condition::when(every_pool_answers(&state)),
             traffic_logger: traffic_logger(&state),
             metrics_collector: if vitals.serves_metrics {
@@ -94,10 +101,18 @@ impl Health {
 
 impl Components {
     fn are_well(&self) -> bool {
-        let Self { proxy_server, load_balancer, traffic_logger, metrics_collector } = *self;
-        ![proxy_server, load_balancer, traffic_logger, metrics_collector]
+        let Self { proxy_server, interception, load_balancer, traffic_logger, metrics_collector } =
+            *self;
+        ![proxy_server, interception, load_balancer, traffic_logger, metrics_collector]
             .contains(&Condition::Unhealthy)
     }
+}
+
+/// Well unless something is known to be wrong.
+fn interception(state: &State) -> Condition {
+    state.interception.as_ref().map_or(Condition::Disabled, |interception| {
+        Condition::when(interception.path().finding().standing != PathStanding::Broken)
+    })
 }
 
 /// Well as long as nothing keeps any sink from writing.

@@ -10,7 +10,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use crate::{
     metrics::Families,
     sink::Accounts,
-    state::{Interception, Last, State},
+    state::{EffectivePath, Interception, Last, PathStanding, ProbeCounts, State},
 };
 
 /// Everything there is to know at this moment.
@@ -44,12 +44,15 @@ pub(super) fn families(vitals: &Vitals) -> Families {
 }
 
 fn kernel(families: &mut Families, interception: &Interception) {
+    path(families, interception.path());
     let Ok(report) = interception.report() else { return };
     let mut hits = families.counter(
         "dispa_kernel_hits_total",
         "Connections and DNS questions to intercepted destinations, by what the kernel's hooks did with them.",
     );
-    for counter in Counter::ALL.into_iter().filter(|it| *it != Counter::EventLost) {
+    for counter in
+        Counter::ALL.into_iter().filter(|it| !matches!(it, Counter::EventLost | Counter::Probe))
+    {
         hits.count(&[("outcome", counter.name())], report.outcomes.of(counter));
     }
     families
@@ -81,6 +84,21 @@ fn kernel(families: &mut Families, interception: &Interception) {
     families
         .counter("dispa_addresses_not_learned_total", "Addresses for which there was no room.")
         .count(&[], report.not_learned);
+}
+
+fn path(families: &mut Families, path: &EffectivePath) {
+    let broken = path.finding().standing == PathStanding::Broken;
+    families
+        .gauge("dispa_path_broken", "1 while something keeps connections from being intercepted.")
+        .count(&[], u64::from(broken));
+    let ProbeCounts { arrived, failed } = path.counts();
+    families
+        .counter(
+            "dispa_path_probes_total",
+            "Connections of the daemon's own that showed whether connections arrive, or did not arrive.",
+        )
+        .count(&[("result", "arrived")], arrived)
+        .count(&[("result", "failed")], failed);
 }
 
 fn traffic_log(families: &mut Families, accounts: &[Accounts]) {

@@ -96,6 +96,7 @@ async fn health_is_told_part_by_part_and_down_where_one_is() {
     assert!(timestamp.len() == "2024-01-01T12:00:00Z".len() && timestamp.ends_with('Z'));
     let expected = serde_json::json!({
         "proxy_server": "healthy",
+        "interception": "disabled",
         "load_balancer": "healthy",
         "traffic_logger": "disabled",
         "metrics_collector": "healthy",

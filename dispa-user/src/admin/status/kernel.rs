@@ -65,7 +65,7 @@ impl DoorStatus {
 impl KernelStatus {
     pub(super) fn of(interception: &Interception) -> Option<Self> {
         let report = interception.report().ok()?;
-        let outcomes = Counter::ALL.into_iter();
+        let outcomes = Counter::ALL.into_iter().filter(|it| *it != Counter::Probe);
         let outcomes = outcomes.map(|it| (it.name().to_owned(), report.outcomes.of(it))).collect();
         Some(Self {
             outcomes,

@@ -1,8 +1,9 @@
 //! How a daemon tells how it is.
 
+use super::path::FaultStatus;
 use super::{
     AttributionCounts, Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts,
-    KernelStatus, PoolStatus, ReloadStatus, Status, TargetStatus,
+    KernelStatus, PathStatus, PoolStatus, ReloadStatus, Status, TargetStatus,
 };
 use crate::{
     config::{Config, Overrides},
@@ -86,6 +87,12 @@ fn as_people_read_it() {
             addresses: 6,
             not_learned: 0,
         }),
+        path: Some(PathStatus {
+            standing: "proven".to_owned(),
+            since_seconds: 90,
+            looked_seconds: 1,
+            faults: Vec::new(),
+        }),
         domains: vec![
             domain("*.test.com", &[]),
             domain("example.com", &["10.0.0.1", "10.0.0.2", "10.0.0.3", "::1"]),
@@ -113,6 +120,7 @@ dispa 0.1.0, up for 1 d 2 h, configuration 1
 the last reload, at 1970-01-01T00:00:00Z, was good; as before until a restart: server.workers
 doors: 127.0.0.1:8080 explicit; lo:40001 and 40002 transparent, for /sys/fs/cgroup; 127.0.0.1:9090 metrics; 127.0.0.1:9080 page
 kernel: 9 redirected_v4; 2 names with 6 addresses; 3 slots in use
+effective path: proven 1 s ago by connections of dispa's own
 exchanges: 7 ok, 2 relayed
 not repeated, for too many were: 5 requests
 programs that connected: 12 times known, 2 times not
@@ -129,6 +137,33 @@ pool b (roundrobin)
   another one  ejected, backup  1       3          1000  2       0         -        -                  -
 "
     );
+}
+
+#[test]
+fn a_broken_path_tells_what_is_wrong_and_what_is_to_be_done() {
+    let fault = |what: &str| FaultStatus { what: what.to_owned(), remedy: "mend it".to_owned() };
+    let path = |standing: &str, faults| PathStatus {
+        standing: standing.to_owned(),
+        since_seconds: 7,
+        looked_seconds: 2,
+        faults,
+    };
+    for (standing, faults, told) in [
+        (
+            "broken",
+            vec![fault("this"), fault("that")],
+            "BROKEN for 7 s\n  this: mend it\n  that: mend it",
+        ),
+        ("unknown", Vec::new(), "not looked at yet"),
+        (
+            "assumed",
+            Vec::new(),
+            "not proven, for dispa itself is not intercepted; programs, tables and doors were as they should \
+             be 2 s ago",
+        ),
+    ] {
+        assert_eq!(path(standing, faults).to_string(), format!("effective path: {told}"));
+    }
 }
 
 #[test]

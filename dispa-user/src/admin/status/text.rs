@@ -39,6 +39,9 @@ impl fmt::Display for Status {
         if let Some(kernel) = &self.kernel {
             writeln!(f, "{kernel}")?;
         }
+        if let Some(path) = &self.path {
+            writeln!(f, "{path}")?;
+        }
         if let Some(reason) = &self.not_counted {
             writeln!(f, "bytes and round trip times are not counted: {reason}")?;
         }

@@ -1,13 +1,11 @@
 //! What is known at this moment, for those who ask. No connection waits for it.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-
-use dispa_common::slot_to_v4;
 
 use super::{Interception, read};
 use crate::{
@@ -114,13 +112,7 @@ impl Interception {
     #[must_use]
     pub fn slot_of(&self, destination: SocketAddr) -> Option<IpAddr> {
         let slot = read(&self.slots).slot_of(destination)?;
-        match destination {
-            SocketAddr::V4(_) => Some(Ipv4Addr::from_bits(slot_to_v4(slot)).into()),
-            SocketAddr::V6(_) => {
-                let (_, prefix) = self.doors.door6?;
-                Some(Ipv6Addr::from_bits(prefix.to_bits() | u128::from(slot)).into())
-            }
-        }
+        self.doors.at(slot, destination.ip()).map(|at| at.ip())
     }
 
     /// Whether connections to IPv6 addresses can be redirected on this host.
