@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: a site that is intercepted, clients in its cgroup, a way to see
 //! what a daemon leaves behind, and HTTP spoken by the byte.
 
+mod browser;
 mod cells;
 mod clock;
 mod echo;
@@ -21,6 +22,7 @@ pub mod unwell;
 mod ways;
 mod zeros;
 
+pub use browser::{BROWSER_TIMEOUT, PAGE, browse};
 pub use cells::Cells;
 pub use clock::Clock;
 pub use echo::{EchoSocket, echo_backend};

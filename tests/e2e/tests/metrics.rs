@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     process::Command,
     thread::sleep,
@@ -10,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{
-    Scrape, Site, Stage,
+    PAGE, Scrape, Site, Stage, browse,
     http1::Client,
     unwell::{PROBES, breaks_off, nobody},
 };
@@ -170,8 +171,57 @@ fn kernel_and_dns_are_there(scrape: &Scrape) -> Result<()> {
     Ok(())
 }
 
+/// What the page shows, as a person reads it.
+fn page_agrees(
+    lab: &Lab,
+    told: &serde_json::Value,
+    outcomes: &BTreeMap<String, u64>,
+) -> Result<()> {
+    const ROWS: &str = "[...at(ID).rows].map((row) => [...row.cells].map((it) => it.textContent))";
+    let token = fs::read_to_string(lab.directory().join("token"))?;
+    let total: u64 = outcomes.values().sum();
+    let shown = browse(
+        lab,
+        &[
+            &format!("open http://{PAGE}/#{}", token.trim()),
+            &format!("until at('total').textContent.replaceAll(',', '') === '{total}'"),
+            &format!("say {}", ROWS.replace("ID", "'outcomes'")),
+            &format!("say {}", ROWS.replace("ID", "'targets'")),
+            "say at('errors').textContent",
+        ],
+    )?;
+    let number = |text: &str| text.replace(',', "").parse::<u64>().context(text.to_owned());
+    let [rows, targets, errors, console] = &shown[..] else { anyhow::bail!("{shown:?}") };
+    let rows: Vec<Vec<String>> = serde_json::from_value(rows.clone())?;
+    let rows = rows.iter().filter_map(|row| Some((row.first()?.replace(' ', "_"), row.get(1)?)));
+    let rows: BTreeMap<_, _> = rows
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, count)| Ok((name, number(count)?)))
+        .collect::<Result<_>>()?;
+    assert_eq!(&rows, outcomes, "each outcome by itself");
+    let is_error = |name: &&String| !["ok", "relayed", "client_aborted"].contains(&name.as_str());
+    let sum: u64 = outcomes.iter().filter(|it| is_error(&it.0)).map(|it| it.1).sum();
+    assert_eq!(number(errors.as_str().context("text")?)?, sum);
+    let targets: Vec<Vec<String>> = serde_json::from_value(targets.clone())?;
+    // Pool, target, state, share, weight, under way, latency; then good, 5xx, failed.
+    let shown =
+        targets.iter().skip(1).map(|row| Ok((row[1].clone(), [7, 8, 9].map(|at| row[at].clone()))));
+    let shown: BTreeMap<String, [String; 3]> = shown.collect::<Result<_>>()?;
+    let pools = told["pools"].as_array().into_iter().flatten();
+    for target in pools.flat_map(|pool| pool["targets"].as_array().into_iter().flatten()) {
+        let name = target["name"].as_str().context("a name")?;
+        let counts = shown.get(name).with_context(|| format!("{name} in {targets:?}"))?;
+        for (shown, kind) in counts.iter().zip(["good", "errors", "failures"]) {
+            assert_eq!(Some(number(shown)?), target["exchanges"][kind].as_u64(), "{name}: {kind}");
+        }
+    }
+    println!("the page shows {rows:?}");
+    assert_eq!(console, &serde_json::json!([]));
+    Ok(())
+}
+
 #[test]
-fn clients_metrics_and_status_tell_the_same_numbers() -> Result<()> {
+fn clients_metrics_status_and_the_page_tell_the_same_numbers() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         let _broken = breaks_off(bad(1))?;
@@ -183,8 +233,9 @@ fn clients_metrics_and_status_tell_the_same_numbers() -> Result<()> {
             HALF.to_owned(),
             "[targets.health_check]\nenabled = false\nmax_failures = 0\nmin_success = 0\n"
                 .to_owned(),
+            format!("[admin]\ntoken_file = \"{}\"\n", lab.directory().join("token").display()),
         ];
-        let config = Site::config().monitoring("").sections(&sections.concat());
+        let config = Site::config().monitoring("").page().sections(&sections.concat());
         let dispa = site.dispa(&config)?;
         plain_traffic(&site)?;
         let expected = mixed_traffic(&site)?;
@@ -198,6 +249,7 @@ fn clients_metrics_and_status_tell_the_same_numbers() -> Result<()> {
         })?;
         let told = status(lab, &site, &config)?;
         assert_eq!(told["outcomes"], serde_json::to_value(&expected)?);
+        page_agrees(lab, &told, &expected)?;
         errors_agree(&scrape, &expected);
         doors_and_protocols_agree(&scrape);
         targets_agree(&scrape, &site);
@@ -272,13 +324,13 @@ fn a_daemon_is_watched_by_default_and_its_illness_is_seen() -> Result<()> {
 
         // A reload that is refused, and one that is not.
         let text = config.text(site.cgroup.path());
-        std::fs::write(dispa.file(), text.replace("workers = 2", "workers = 0"))?;
+        fs::write(dispa.file(), text.replace("workers = 2", "workers = 0"))?;
         dispa.signal(Signal::SIGHUP)?;
         until(SOON, "the reload to be refused", || {
             let scrape = Scrape::now().ok()?;
             (scrape.count("dispa_config_last_reload_successful", &[]) == 0).then_some(())
         })?;
-        std::fs::write(dispa.file(), text)?;
+        fs::write(dispa.file(), text)?;
         dispa.signal(Signal::SIGHUP)?;
         until(SOON, "the reload to count", || {
             let scrape = Scrape::now().ok()?;

@@ -2,26 +2,15 @@
 
 use std::{
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use dispa_e2e::{Scrape, Site, http1::Client};
-use dispa_lab::{Config, Dispa, Lab, run, until};
+use dispa_e2e::{BROWSER_TIMEOUT, PAGE, Scrape, Site, browse, http1::Client};
+use dispa_lab::{Config, Dispa, Lab, until};
 use serde_json::Value;
-
-/// Needs nothing but Node.
-const BROWSER: &str = include_str!("../clients/page.mjs");
-
-/// Where the page is.
-const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9080);
-
-/// A browser's cold start takes seconds while other tests share the machine.
-const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A site whose daemon has a page and metrics.
 struct Shown<'lab> {
@@ -54,13 +43,9 @@ impl<'lab> Shown<'lab> {
         Ok(fs::read_to_string(&self.token_file)?.trim().to_owned())
     }
 
-    /// What a browser tells that takes these steps; the last of it is its console.
+    /// What a browser tells that takes these steps.
     fn browse(&self, steps: &[&str]) -> Result<Vec<Value>> {
-        let mut command = Command::new("node");
-        command.args(["--input-type=module", "-e", BROWSER, "--"]);
-        command.arg(self.site.lab.directory().join("profile")).args(steps);
-        let told = run(&mut command, TIMEOUT)?.success()?;
-        told.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+        browse(self.site.lab, steps)
     }
 }
 
@@ -75,7 +60,7 @@ fn asked(path: &str, host: &str, token: &str) -> Result<u16> {
 
 /// Waits for a picture that the browser takes: it has come so far.
 fn appears(file: &Path) -> Result<()> {
-    until(TIMEOUT, &file.display().to_string(), || file.exists().then_some(()))
+    until(BROWSER_TIMEOUT, &file.display().to_string(), || file.exists().then_some(()))
 }
 
 /// So many requests that are answered, and seven that no rule is for.
