@@ -21,7 +21,7 @@ use dispa_user::kernel::{Cgroup2, Doors, Interceptor, Options, Selection};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::{
-    connect::{account, pin},
+    connect::{CORE, account, pin},
     statistics::median,
 };
 
@@ -70,7 +70,7 @@ pub(crate) fn run(size: Size) -> Result<()> {
 
 /// The measuring side.
 pub(crate) fn measure(size: Size) -> Result<()> {
-    pin()?;
+    pin(CORE)?;
     let rig = Rig::new()?;
     let mut connects = [vec![], vec![], vec![]];
     let mut exchanges = [vec![], vec![], vec![]];

@@ -17,7 +17,7 @@ use clap::Args;
 use dispa_lab::Lab;
 
 pub(crate) use kernel_time::account;
-pub(crate) use probe::{Ends, pin, probe};
+pub(crate) use probe::{CORE, Ends, pin, probe};
 use report::Report;
 use rig::{Case, Rig};
 

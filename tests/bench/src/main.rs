@@ -32,6 +32,8 @@ enum Command {
     Match(matcher::Size),
     /// What counting for metrics costs.
     Metrics(metrics::Size),
+    /// Whether requests take longer while metrics are scraped.
+    Scrape(http::ScrapeSize),
     /// The measuring side of `connect`, in a process of its own.
     #[command(name = "__probe", hide = true)]
     Probe(connect::Ends),
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
         Command::Log(size) => http::run_log(size),
         Command::Match(size) => matcher::run(size),
         Command::Metrics(size) => metrics::run(size),
+        Command::Scrape(size) => http::run_scrape(size),
         Command::Probe(ends) => connect::probe(&ends),
         Command::MeasureBackends(size) => backends::measure(size),
     }

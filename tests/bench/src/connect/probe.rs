@@ -21,7 +21,7 @@ use crate::statistics::quantile;
 const BATCH: usize = 64;
 
 /// The core all probes run on, one at a time.
-const CORE: usize = 0;
+pub(crate) const CORE: usize = 0;
 
 /// Both ends of a case's connections.
 #[derive(Clone, Debug, Args)]
@@ -37,7 +37,7 @@ pub(crate) struct Ends {
 /// Answers each line on standard input, a number of samples, with four times in ns: `connect()`
 /// p50 and p99, round trip p50 and p99.
 pub(crate) fn probe(ends: &Ends) -> Result<()> {
-    pin()?;
+    pin(CORE)?;
     let listener = listener(ends.listen)?;
     println!("ready");
     for line in io::stdin().lock().lines() {
@@ -55,10 +55,10 @@ pub(crate) fn probe(ends: &Ends) -> Result<()> {
     Ok(())
 }
 
-/// To the core that all measuring is done on.
-pub(crate) fn pin() -> Result<()> {
+/// This thread to one core.
+pub(crate) fn pin(core: usize) -> Result<()> {
     let mut cores = CpuSet::new();
-    cores.set(CORE)?;
+    cores.set(core)?;
     sched_setaffinity(Pid::from_raw(0), &cores).context("cannot pin to a core")
 }
 

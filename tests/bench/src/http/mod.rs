@@ -7,10 +7,12 @@
 mod account;
 mod load;
 mod logged;
+mod paced;
 mod peer;
 mod report;
 mod rig;
 mod row;
+mod scraped;
 
 use anyhow::Result;
 use clap::Args;
@@ -21,6 +23,7 @@ use peer::Peer;
 use report::Report;
 use rig::Rig;
 use row::Row;
+pub(crate) use scraped::{ScrapeSize, run_scrape};
 
 /// What is measured, and how much.
 #[derive(Clone, Debug, Args)]
