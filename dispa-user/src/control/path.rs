@@ -82,8 +82,22 @@ impl PathProver {
                 sleep(AGAIN).await;
                 (standing, faults) = self.look().await;
             }
+            let is_loose = faults.iter().any(Fault::is_loose);
             self.interception.path().found(standing, faults, Instant::now());
+            if is_loose {
+                self.reattach().await;
+            }
             sleep(PAUSE).await;
+        }
+    }
+
+    /// Attaches what is attached no longer; the next look tells whether that helped.
+    async fn reattach(&self) {
+        let interception = Arc::clone(&self.interception);
+        match spawn_blocking(move || interception.reattach()).await {
+            Ok(Ok(())) => tracing::warn!("attached again"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot attach again"),
+            Err(error) => tracing::error!(%error, "attaching again ended in a panic"),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     attribution::Attribution,
     config::{Intercept, Scope},
     dns::{Change, Lesson, NameTable, Noted},
-    keeper::{Keeper, Lookup},
+    keeper::{Keeper, KeeperError, Lookup},
     kernel::{
         Assigned, Doors, Events, Heartbeat, Interceptor, KernelError, OwnSockets, SlotLease,
         SlotTable,
@@ -61,8 +61,9 @@ pub struct Interception {
     ports: Vec<u16>,
     scope: Scope,
     own_sockets: OwnSockets,
-    /// Who tells other instances of our sockets, where our own programs never see them.
-    prioritizer: Option<Arc<Keeper>>,
+    keeper: Arc<Keeper>,
+    /// Whether our own connections pass our own programs.
+    is_inside: bool,
     heartbeat: Heartbeat,
     attribution: Option<Attribution>,
     backends: RwLock<HashSet<SocketAddr>>,
@@ -118,7 +119,8 @@ impl Interception {
             ports: intercept.ports.clone(),
             scope: intercept.scope,
             own_sockets: kernel.own_sockets(),
-            prioritizer: (!is_inside).then(|| Arc::clone(keeper)),
+            keeper: Arc::clone(keeper),
+            is_inside,
             heartbeat: kernel.heartbeat(),
             attribution: kernel.clients().map(attribute),
             backends: RwLock::new(backends.into_iter().collect()),
@@ -145,6 +147,15 @@ impl Interception {
         self.heartbeat.resume()?;
         // It is attached once.
         let _ = self.attached.set(cgroup.to_owned());
+        Ok(())
+    }
+
+    /// Attaches the programs anew, where they should be: the cgroup was made again, or somebody detached them.
+    /// What they were attached by before is let go of.
+    pub fn reattach(&self) -> Result<(), KeeperError> {
+        let Some(cgroup) = self.attached.get() else { return Ok(()) };
+        let links = self.keeper.attach(cgroup)?;
+        self.kernel().adopt(links);
         Ok(())
     }
 
@@ -241,8 +252,9 @@ impl Interception {
 
     /// Marks a socket of the daemon, on its way to backend number `backend` (0: to none).
     pub fn mark(&self, socket: BorrowedFd<'_>, backend: u32) -> Result<(), KernelError> {
-        if let Some(keeper) = &self.prioritizer
-            && let Err(error) = keeper.prioritize(socket)
+        // Programs of other instances know what ours have seen; what they never see, by the keeper.
+        if !self.is_inside
+            && let Err(error) = self.keeper.prioritize(socket)
         {
             tracing::debug!(%error, "another instance may not know this socket");
         }

@@ -149,7 +149,8 @@ fn a_daemon_that_starts_has_proven_its_path_and_counts_no_probe_as_a_programs() 
 }
 
 #[test]
-fn changed_tables_a_missing_route_and_a_detached_program_are_known() -> Result<()> {
+fn changed_tables_and_a_missing_route_are_known_and_a_detached_program_is_attached_again()
+-> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         let dispa = site.dispa(&Site::config_of_one())?;
@@ -161,11 +162,12 @@ fn changed_tables_a_missing_route_and_a_detached_program_are_known() -> Result<(
         // Slots of the tests' names come after those on offer to the kernel's programs.
         let slot = ["0x01", "0x08", "0x00", "0x00"].map(str::to_owned);
         let other: Vec<&str> = [&["value"], ["0x07"; 20].as_slice()].concat();
-        change("update", &slots, &slot, &other)?;
         detach(&dispa, GETPEERNAME4)?;
+        until_known(&dispa, "no longer attached: dispa_peer4")?;
+        until_proven(&dispa)?;
+        change("update", &slots, &slot, &other)?;
         tell("ip", &["-6", "route", "del", "local", route, "dev", "lo", "table", "local"])?;
         until_known(&dispa, "slot 2049 of")?;
-        until_known(&dispa, "no longer attached: dispa_peer4")?;
         until_known(&dispa, "the route that leads IPv6 connections to dispa is gone")?;
         for key in &known {
             change("delete", &destinations, key, &[])?;
@@ -215,18 +217,19 @@ fn what_stops_redirection_is_known() -> Result<()> {
         until_known(&dispa, "redirection is paused")?;
         drop(pausing);
         until_proven(&dispa)?;
+        detach(&dispa, CONNECT4)?;
+        until_known(&dispa, "no longer attached: dispa_connect4")?;
+        until_proven(&dispa)?;
         let port = dispa.wait_for(SOON, |it| it.text("door") == "transparent")?;
         let (_, port) = port.text("address").rsplit_once(':').context("an address")?;
         tell("python3", &["-c", DEAF, &dispa.id().to_string(), port])?;
-        detach(&dispa, CONNECT4)?;
         until_known(&dispa, "a worker has shown no sign of life")?;
-        until_known(&dispa, "no longer attached: dispa_connect4")?;
         dispa.stop().map(drop)
     })
 }
 
 #[test]
-fn of_a_cgroup_it_does_not_live_in_a_daemon_knows_what_it_can_and_that_it_is_gone() -> Result<()> {
+fn a_cgroup_that_is_removed_is_missed_and_attached_to_when_it_is_made_again() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
         let home = Cgroup::new()?;
@@ -238,6 +241,8 @@ fn of_a_cgroup_it_does_not_live_in_a_daemon_knows_what_it_can_and_that_it_is_gon
         until_known(&dispa, "was removed")?;
         fs::create_dir(site_cgroup)?;
         until_known(&dispa, "was removed and made again")?;
+        until(&dispa, "attached again", |path| path["standing"] == "assumed")?;
+        assert_eq!(site.curl(&["http://four.example.com/"])?, "one");
         dispa.stop().map(drop)
     })
 }

@@ -60,13 +60,20 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether attaching the programs anew may help.
+    #[must_use]
+    pub const fn is_loose(&self) -> bool {
+        matches!(self, Self::Detached(_) | Self::CgroupReplaced(_))
+    }
+
     /// What is to be done about it.
     #[must_use]
     pub const fn remedy(&self) -> &'static str {
         match self {
-            Self::Detached(_) => "restart dispa; whoever detached them may do it again",
-            Self::CgroupRemoved(_) => "restart dispa once it is there again",
-            Self::CgroupReplaced(_) => "restart dispa",
+            Self::Detached(_) | Self::CgroupReplaced(_) => {
+                "dispa attaches them again by itself; if that fails, its log says why"
+            }
+            Self::CgroupRemoved(_) => "make it again: dispa attaches to it by itself",
             Self::Paused | Self::Tables { .. } => {
                 "find out who writes to dispa's maps (`bpftool map`), and restart dispa"
             }
