@@ -31,16 +31,19 @@ pub(super) enum Reason {
     Refused,
     /// There was no time left at the stop.
     Stopped,
+    /// The sink's thread ended in a panic.
+    Panicked,
 }
 
 impl Reason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::DiskFull,
         Self::WriteFailed,
         Self::DatabaseAway,
         Self::Refused,
         Self::Stopped,
+        Self::Panicked,
     ];
 
     /// The label that status, log and metrics share.
@@ -52,6 +55,7 @@ impl Reason {
             Self::DatabaseAway => "database_away",
             Self::Refused => "refused",
             Self::Stopped => "stopped",
+            Self::Panicked => "panicked",
         }
     }
 }

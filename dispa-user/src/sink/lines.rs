@@ -5,6 +5,8 @@ use std::{
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Who may read what programs asked for: the daemon's user, and a group for those who are to.
@@ -33,16 +35,26 @@ pub(super) struct Torn {
     pub(super) error: io::Error,
 }
 
+impl Torn {
+    /// It is the next record that cannot be written, whatever the disk is like.
+    pub(super) fn is_of_the_record(&self) -> bool {
+        self.error.kind() == io::ErrorKind::InvalidData
+    }
+}
+
 impl Lines {
-    /// Opens or makes the file. The half line that a killed writer or a full disk left at its end is cut
-    /// off.
+    /// Opens or makes the file. Whoever writes to it has it to himself meanwhile.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         make_parent(path)?;
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(FILE_MODE).open(path)?;
-        let mut lines = Self { file, path: path.to_owned(), length: 0, is_torn: false };
-        lines.cut_half_line()?;
-        Ok(lines)
+        let length = file.metadata()?.len();
+        Ok(Self { file, path: path.to_owned(), length, is_torn: false })
+    }
+
+    /// The file of that name by now.
+    pub(super) fn opened_anew(&self) -> io::Result<Self> {
+        Self::open(&self.path)
     }
 
     /// Bytes that it has.
@@ -52,11 +64,7 @@ impl Lines {
 
     /// Whether the file of that name is another one by now, or gone.
     pub(super) fn was_moved(&self) -> bool {
-        let identity = |it: &fs::Metadata| (it.dev(), it.ino());
-        match (fs::metadata(&self.path), self.file.metadata()) {
-            (Ok(there), Ok(own)) => identity(&there) != identity(&own),
-            _ => true,
-        }
+        !is_at(&self.file, &self.path)
     }
 
     /// Adds whole lines: all of them, or as many as find room.
@@ -89,12 +97,31 @@ impl Lines {
         Err(Torn { lines, error })
     }
 
-    /// Keeps it to ourselves; an error if somebody else does.
-    pub(super) fn lock(&self) -> io::Result<()> {
-        self.file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::other("another dispa uses it"),
-            TryLockError::Error(error) => error,
-        })
+    /// Has it to ourselves until it is released or dropped: another daemon, or what keeps the directory
+    /// in bounds, does so, too. The half line that a killed writer or a full disk left is cut off.
+    pub(super) fn hold(&mut self) -> io::Result<()> {
+        hold(&self.file)?;
+        self.cut_half_line()
+    }
+
+    /// The same, for as long as we live; whether nobody else has it.
+    pub(super) fn keep(&mut self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => self.cut_half_line().map(|()| true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Others may have it.
+    pub(super) fn release(&self) {
+        // It is not ours to begin with, or the file system has no locks.
+        let _ = self.file.unlock();
+    }
+
+    /// The file itself, to be read.
+    pub(super) const fn file(&self) -> &File {
+        &self.file
     }
 
     /// Forgets all of it.
@@ -128,6 +155,37 @@ impl Lines {
         }
         (self.length, self.is_torn) = (end, false);
         Ok(())
+    }
+}
+
+/// How long whoever has a file is waited for. Nobody has one for longer than a write takes.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether it is free.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Has a file, or a directory, to ourselves until it is unlocked or closed. `WouldBlock` where another
+/// daemon does not let it go.
+pub(super) fn hold(file: &File) -> io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOOK),
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "another dispa has it"));
+            }
+        }
+    }
+}
+
+/// Whether this is the file of that name.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |it: &fs::Metadata| (it.dev(), it.ino());
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(there), Ok(own)) => identity(&there) == identity(&own),
+        _ => false,
     }
 }
 
@@ -171,7 +229,9 @@ mod tests {
             (&long, "new\n"),
         ] {
             fs::write(&path, before).expect("writes");
-            Lines::open(&path).expect("opens").append(b"new\n").expect("appends");
+            let mut lines = Lines::open(&path).expect("opens");
+            lines.hold().expect("is free");
+            lines.append(b"new\n").expect("appends");
             assert_eq!(fs::read_to_string(&path).expect("reads"), after);
         }
     }

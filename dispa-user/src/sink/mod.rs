@@ -10,6 +10,7 @@ mod database;
 mod file;
 mod histogram;
 mod lines;
+mod present;
 mod query;
 mod queue;
 mod search;
@@ -28,6 +29,7 @@ use crate::{
     config::{self, LogContent},
     exchange::Exchange,
 };
+use accounts::Reason;
 use database::DatabaseSink;
 use file::FileSink;
 use queue::Queue;
@@ -156,7 +158,7 @@ impl Sink {
         while !thread.is_finished() && Instant::now() < deadline {
             thread::sleep(LOOK);
         }
-        self.queue.give_up();
+        self.queue.give_up(Reason::Stopped);
     }
 }
 

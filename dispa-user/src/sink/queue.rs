@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -30,8 +31,32 @@ struct Inner {
     poked: bool,
     /// By when the sink is to be done.
     deadline: Option<Instant>,
-    /// The deadline has passed.
-    given_up: bool,
+    /// Nobody empties it any more, for this reason.
+    given_up: Option<Reason>,
+}
+
+/// Tells the queue if the thread that has it ends in a panic.
+#[derive(Debug)]
+pub(super) struct Watch(Arc<Queue>);
+
+impl Watch {
+    pub(super) fn over(queue: &Arc<Queue>) -> Self {
+        Self(Arc::clone(queue))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            self.0.stuck(Reason::Panicked, format!("its thread {name} ended in a panic"));
+            self.0.give_up(Reason::Panicked);
+            tracing::error!(
+                thread = name,
+                "nothing more is written to the traffic log: a thread ended in a panic"
+            );
+        }
+    }
 }
 
 /// What a sink took and is dealing with, the oldest first.
@@ -61,12 +86,9 @@ impl Queue {
         let size = exchange.size();
         let mut inner = self.lock();
         let bytes = inner.bytes.saturating_add(size);
-        if bytes > self.limit || inner.given_up {
-            let reason = match &inner.trouble {
-                _ if inner.given_up => Reason::Stopped,
-                Some((reason, _)) => *reason,
-                None => Reason::QueueFull,
-            };
+        if bytes > self.limit || inner.given_up.is_some() {
+            let of_trouble = inner.trouble.as_ref().map(|(reason, _)| *reason);
+            let reason = inner.given_up.or(of_trouble).unwrap_or(Reason::QueueFull);
             inner.counts.turn_away(reason);
             return;
         }
@@ -120,7 +142,7 @@ impl Queue {
         let (count, bytes) = settled.fold((0, 0), |(n, bytes), it| (n + 1, bytes + it.size()));
         let mut inner = self.lock();
         inner.bytes = inner.bytes.saturating_sub(bytes);
-        if !inner.given_up {
+        if inner.given_up.is_none() {
             inner.counts.settle(count, fate);
         }
     }
@@ -167,11 +189,12 @@ impl Queue {
         self.lock().waiting.is_empty()
     }
 
-    /// There is no more time: whatever is not settled is lost.
-    pub(super) fn give_up(&self) {
+    /// There is no more time, or nobody to use it: whatever is not settled is lost.
+    pub(super) fn give_up(&self, reason: Reason) {
         let mut inner = self.lock();
-        inner.given_up = true;
-        inner.counts.give_up(Reason::Stopped);
+        let reason = *inner.given_up.get_or_insert(reason);
+        inner.waiting.clear();
+        inner.counts.give_up(reason);
     }
 
     pub(super) fn accounts(&self, sink: &str, place: &str) -> Accounts {
@@ -198,7 +221,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Batch, Queue};
+    use super::{Batch, Queue, Watch};
     use crate::{
         exchange::Exchange,
         sink::{
@@ -221,11 +244,33 @@ mod tests {
         let exchange = Arc::new(exchange(1));
         (0..10).for_each(|_| queue.push(&exchange));
         let mut taken = queue.take(NO_TIME, 4);
-        queue.give_up();
+        queue.give_up(Reason::Stopped);
         queue.push(&exchange);
         assert_eq!(accounts(&queue).dropped, [("stopped".to_owned(), 11)].into());
         queue.settle(&mut taken, 4, Fate::Written);
         assert_eq!((accounts(&queue).written, accounts(&queue).dropped()), (0, 11));
+    }
+
+    #[test]
+    fn a_panic_is_seen_in_the_accounts() {
+        let one = Arc::new(exchange(1));
+        let queue = Queue::new(1 << 20);
+        (0..10).for_each(|_| queue.push(&one));
+        let own = Arc::clone(&queue);
+        let thread = thread::Builder::new().name("sink".to_owned()).spawn(move || {
+            let _watch = Watch::over(&own);
+            let mut batch = own.take(NO_TIME, 6);
+            own.settle(&mut batch, 2, Fate::Written);
+            panic!("as it should");
+        });
+        thread.expect("starts").join().expect_err("a panic");
+        queue.push(&one);
+        let told = accounts(&queue);
+        assert_eq!((told.observed, told.written), (11, 2));
+        assert_eq!(told.dropped, [("panicked".to_owned(), 9)].into());
+        assert_eq!(told.trouble.as_deref(), Some("its thread sink ended in a panic"));
+        queue.give_up(Reason::Stopped);
+        assert_eq!(accounts(&queue).dropped.len(), 1, "the stop changes nothing");
     }
 
     #[test]

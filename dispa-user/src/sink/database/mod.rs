@@ -93,6 +93,14 @@ impl Database {
         }
     }
 
+    /// When the newest record began.
+    pub(super) fn newest(&mut self) -> Result<Option<Timestamp>, DatabaseError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.newest(),
+            Self::Postgres(postgres) => postgres.newest(),
+        }
+    }
+
     /// The newest `most` of the records that fit, with ids before that one.
     pub(super) fn page(
         &mut self,

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::exchange::Row;
 
-const DIALECT: Dialect = Dialect { uuid: "UUID", moment: "TIMESTAMPTZ", json: "JSONB" };
+const DIALECT: Dialect = Dialect { uuid: "UUID", moment: "TIMESTAMPTZ", json: "JSONB", later: &[] };
 
 /// So that of several daemons that start at once one makes the table. Any number will do: these are the
 /// bytes of "dispa".
@@ -96,6 +96,13 @@ impl Postgres {
 
     pub(super) fn remove(&self, before: Timestamp, most: u32) -> Result<u64, DatabaseError> {
         self.ask(self.client.execute(REMOVE, &[&before, &i64::from(most)]))
+    }
+
+    /// When the newest record began.
+    pub(super) fn newest(&self) -> Result<Option<Timestamp>, DatabaseError> {
+        let text = "SELECT timestamp FROM traffic ORDER BY id DESC LIMIT 1";
+        let newest = self.ask(self.client.query_opt(text, &[]))?;
+        Ok(newest.map(|row| row.try_get(0)).transpose()?)
     }
 
     pub(super) fn search(&self, search: &Search) -> Result<Vec<String>, DatabaseError> {

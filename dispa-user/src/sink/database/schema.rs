@@ -1,4 +1,5 @@
-//! The table, as versions that follow upon each other. Both databases have the same one.
+//! The table, as versions that follow upon each other. Both databases have the same one; their indexes
+//! may differ.
 
 use super::DatabaseError;
 
@@ -36,8 +37,8 @@ pub(super) const COLUMNS: [&str; 30] = [
     "headers",
 ];
 
-/// Each brings the one before it up to date. What has been released never changes.
-const MIGRATIONS: &[&str] = &["
+/// The first version. What has been released never changes.
+const FIRST: &str = "
     CREATE TABLE traffic (
         id {uuid} NOT NULL PRIMARY KEY,
         timestamp {moment} NOT NULL,
@@ -74,7 +75,7 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX traffic_host ON traffic (host, id);
     CREATE INDEX traffic_status ON traffic (status_code, id);
     CREATE INDEX traffic_process ON traffic (process, id);
-"];
+";
 
 /// Where the number of the last migration is.
 pub(super) const VERSION_TABLE: &str =
@@ -89,18 +90,21 @@ pub(super) struct Dialect {
     pub(super) uuid: &'static str,
     pub(super) moment: &'static str,
     pub(super) json: &'static str,
+    /// What made versions of the first one, each of the one before it.
+    pub(super) later: &'static [&'static str],
 }
 
 impl Dialect {
     /// What brings a table of this version up to date.
     pub(super) fn migrations(self, version: i32) -> Result<Vec<String>, DatabaseError> {
-        let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+        let all = std::iter::once(&FIRST).chain(self.later);
+        let known = i32::try_from(all.clone().count()).unwrap_or(i32::MAX);
         if version > known {
             return Err(DatabaseError::Away(format!(
                 "its schema is of a later version of dispa ({version}, known are {known})"
             )));
         }
-        let missing = MIGRATIONS.iter().zip(1..).filter(|(_, number)| *number > version);
+        let missing = all.zip(1..).filter(|(_, number)| *number > version);
         let script = |(text, number): (&&str, i32)| {
             let text = text
                 .replace("{uuid}", self.uuid)

@@ -18,7 +18,9 @@ use crate::{
         OpenError,
         accounts::{Fate, Reason},
         content,
-        queue::{Batch, Queue},
+        lines::Torn,
+        present::Present,
+        queue::{Batch, Queue, Watch},
     },
 };
 
@@ -50,6 +52,7 @@ pub(in crate::sink) struct DatabaseSink {
     attempt: Option<JoinHandle<Result<Database, DatabaseError>>>,
     interval: Duration,
     retention: SignedDuration,
+    present: Present,
     retain_at: Instant,
     retry_at: Instant,
     pause: Duration,
@@ -63,19 +66,18 @@ impl DatabaseSink {
         config: &LogDatabase,
         queue: &Arc<Queue>,
     ) -> Result<JoinHandle<()>, OpenError> {
-        let database =
-            Database::open(config, Purpose::Write, config.connection_timeout).map_err(|error| {
-                OpenError::Database { place: place(&config.url), reason: error.to_string() }
-            })?;
+        let refused = |error: DatabaseError| OpenError::Database {
+            place: place(&config.url),
+            reason: error.to_string(),
+        };
+        let mut database =
+            Database::open(config, Purpose::Write, config.connection_timeout).map_err(refused)?;
+        let newest = database.newest().map_err(refused)?;
         let unusable = |source| OpenError::File { path: config.spill_file.clone(), source };
-        let (spill, left) =
-            Spill::open(&config.spill_file, config.max_spill_size).map_err(unusable)?;
-        if left > 0 {
-            tracing::info!(left, "the spill file of an earlier run is loaded");
-            queue.inherit(left);
-        }
+        let spill = Spill::open(&config.spill_file, config.max_spill_size).map_err(unusable)?;
         let now = Instant::now();
-        let sink = Self {
+        let retention = SignedDuration::from_hours(i64::from(log.retention_days) * 24);
+        let mut sink = Self {
             config: config.clone(),
             content: log.content.clone(),
             queue: Arc::clone(queue),
@@ -83,18 +85,28 @@ impl DatabaseSink {
             database: Some(database),
             attempt: None,
             interval: log.flush_interval / 2,
-            retention: SignedDuration::from_hours(i64::from(log.retention_days) * 24),
+            retention,
+            present: Present::new(Timestamp::now(), now, newest, retention),
             retain_at: now,
             retry_at: now,
             pause: FIRST_RETRY,
             warned: Rarely::new(WARN_EVERY),
         };
+        sink.take_spill().map_err(unusable)?;
+        let watch = Watch::over(queue);
         let thread = thread::Builder::new().name("dispa-database".to_owned());
-        thread.spawn(move || sink.run()).map_err(unusable)
+        let run = move || {
+            let _watch = watch;
+            sink.run();
+        };
+        thread.spawn(run).map_err(unusable)
     }
 
     fn run(mut self) {
         loop {
+            if let Err(error) = self.take_spill() {
+                self.cannot_spill(&error);
+            }
             let mut batch = self.queue.take(self.interval, MOST);
             while !batch.is_empty() {
                 self.write(&mut batch);
@@ -132,25 +144,44 @@ impl DatabaseSink {
         self.put_aside(batch, &rows);
     }
 
+    /// Has the spill file, as soon as no other daemon does, with what that left in it.
+    fn take_spill(&mut self) -> io::Result<()> {
+        let left = self.spill.take()?;
+        if left > 0 {
+            tracing::info!(left, "what another run left in the spill file is loaded");
+            self.queue.inherit(left);
+        }
+        Ok(())
+    }
+
+    fn cannot_spill(&self, error: &io::Error) {
+        if self.warned.now(Instant::now()) {
+            let path = self.config.spill_file.display();
+            tracing::warn!(%path, %error, "the database is away, and nothing can be spilled");
+        }
+    }
+
     fn put_aside(&mut self, batch: &mut Batch, rows: &[Row<'_>]) {
-        let Err(torn) = self.spill.add(rows) else {
+        let taken = self.take_spill().map_err(|error| Torn { lines: 0, error });
+        let Err(torn) = taken.and_then(|()| self.spill.add(rows)) else {
             self.queue.settle(batch, usize::MAX, Fate::Spilled);
             return;
         };
         self.queue.settle(batch, torn.lines, Fate::Spilled);
         let now = Instant::now();
+        if torn.is_of_the_record() {
+            self.queue.settle(batch, 1, Fate::Dropped(Reason::Refused));
+            return;
+        }
         if self.queue.deadline().is_some_and(|deadline| now >= deadline) {
             self.queue.settle(batch, usize::MAX, Fate::Dropped(Reason::DatabaseAway));
             return;
         }
-        if self.warned.now(now) {
-            let path = self.config.spill_file.display();
-            tracing::warn!(%path, error = %torn.error, "the database is away, and nothing can be spilled");
-        }
+        self.cannot_spill(&torn.error);
         self.queue.stuck(Reason::DatabaseAway, torn.error.to_string());
         // Room is made by loading.
         self.load();
-        if !self.spill.is_empty() {
+        if self.database.is_none() || !self.spill.is_empty() {
             self.queue.pause(self.interval);
         }
     }
@@ -208,7 +239,8 @@ impl DatabaseSink {
             return;
         }
         let Some(database) = &mut self.database else { return };
-        let before = Timestamp::now().checked_sub(self.retention).unwrap_or(Timestamp::MIN);
+        let now = self.present.now(Timestamp::now(), Instant::now());
+        let before = now.checked_sub(self.retention).unwrap_or(Timestamp::MIN);
         match database.remove(before, SLICE) {
             // There may be more: at the next turn.
             Ok(count) if count >= u64::from(SLICE) => {}

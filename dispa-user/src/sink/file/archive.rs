@@ -1,21 +1,31 @@
 //! The thread that compresses files that are done and removes those that are due. It goes by what is in
-//! the directory alone, so that whatever interrupted it is made up for.
+//! the directory alone, so that whatever interrupted it is made up for. Other daemons may write to the
+//! same directory: one of them at a time does this, and no file is taken away while it is written.
 
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, ToSpan as _, civil::Date};
+use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 
-use super::{Current, Name, day_of, listed};
-use crate::config::LogFiles;
+use super::{Name, day_of, listed, newest};
+use crate::{
+    config::LogFiles,
+    sink::{
+        lines::{hold, is_at},
+        present::Present,
+    },
+};
 
 /// How often it looks without being told to.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
+
+/// How long it waits for another daemon.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Fast, and a tenth of the size.
 const LEVEL: i32 = 3;
@@ -30,28 +40,40 @@ pub(super) struct Archive {
     compresses: bool,
     max_total_size: u64,
     retention_days: u32,
-    current: Current,
+    present: Present,
 }
 
 impl Archive {
-    pub(super) fn new(files: &LogFiles, retention_days: u32, current: Current) -> Self {
+    /// Of a directory as it is before anything new is written.
+    pub(super) fn new(files: &LogFiles, retention_days: u32) -> Self {
+        let end = |day: Date| Some(day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+        let newest = newest(&files.directory).and_then(end);
+        let retention = SignedDuration::from_hours(i64::from(retention_days) * 24);
         Self {
             directory: files.directory.clone(),
             compresses: files.rotation,
             max_total_size: files.max_total_size,
             retention_days,
-            current,
+            present: Present::new(Timestamp::now(), Instant::now(), newest, retention),
         }
     }
 
     /// Looks at the start, when it is told to, and now and then; until whoever tells is gone.
-    pub(super) fn run(&self, turned: &Receiver<()>) {
+    pub(super) fn run(mut self, turned: &Receiver<()>) {
         loop {
-            if let Err(error) = self.look(day_of(Timestamp::now())) {
-                let directory = self.directory.display();
-                tracing::warn!(%directory, %error, "old files of the traffic log stay as they are");
-            }
-            if turned.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Disconnected) {
+            let now = Timestamp::now();
+            let present = self.present.now(now, Instant::now());
+            let next = match self.look(day_of(now), day_of(present)) {
+                Ok(()) => LOOK_EVERY,
+                // Another daemon has the directory, or one of the files.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => LOOK_AGAIN,
+                Err(error) => {
+                    let directory = self.directory.display();
+                    tracing::warn!(%directory, %error, "old files of the traffic log stay as they are");
+                    LOOK_EVERY
+                }
+            };
+            if turned.recv_timeout(next) == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
         }
@@ -59,7 +81,11 @@ impl Archive {
 
     /// What is due is removed first: it need not be compressed, and makes room. One file that cannot be
     /// dealt with does not keep the others; the first error is told.
-    fn look(&self, today: Date) -> io::Result<()> {
+    ///
+    /// `today` is when files are written, `present` when their age is told: see [`Present`].
+    fn look(&self, today: Date, present: Date) -> io::Result<()> {
+        let directory = File::open(&self.directory)?;
+        hold(&directory)?;
         let mut told = Ok(());
         let mut note = |done: io::Result<()>| {
             if told.is_ok() {
@@ -67,10 +93,10 @@ impl Archive {
             }
         };
         self.remove_parts(&mut note)?;
-        self.remove_old(today, &mut note)?;
-        self.remove_surplus(&mut note)?;
+        self.remove_old(present, &mut note)?;
+        self.remove_surplus(today, &mut note)?;
         for (name, path) in listed(&self.directory)? {
-            if self.compresses && !name.compressed && !self.current.is(&path) {
+            if self.compresses && !name.compressed && !name.is_written(today) {
                 note(self.compress(name, &path));
             }
         }
@@ -95,23 +121,23 @@ impl Archive {
             return Ok(());
         };
         for (name, path) in listed(&self.directory)? {
-            if name.day < first && !self.current.is(&path) {
-                note(fs::remove_file(&path));
+            if name.day < first {
+                note(remove(name, &path));
             }
         }
         Ok(())
     }
 
-    fn remove_surplus(&self, note: &mut impl FnMut(io::Result<()>)) -> io::Result<()> {
+    fn remove_surplus(&self, today: Date, note: &mut impl FnMut(io::Result<()>)) -> io::Result<()> {
         let files = listed(&self.directory)?;
         let sizes = files.iter().map(|(_, path)| fs::metadata(path).map(|it| it.len()));
         let mut total = sizes.sum::<io::Result<u64>>()?;
-        for (_, path) in files.iter().filter(|(_, path)| !self.current.is(path)) {
+        for (name, path) in files.iter().filter(|(name, _)| !name.is_written(today)) {
             if total <= self.max_total_size {
                 break;
             }
             total = total.saturating_sub(fs::metadata(path)?.len());
-            note(fs::remove_file(path));
+            note(remove(*name, path));
         }
         Ok(())
     }
@@ -123,6 +149,9 @@ impl Archive {
         let mut part = done.clone().into_os_string();
         part.push(PART);
         let plain = File::open(path)?;
+        if !is_ours(&plain, path)? {
+            return Ok(());
+        }
         let metadata = plain.metadata()?;
         let before = match File::open(&done) {
             Ok(before) => Some(before),
@@ -149,6 +178,21 @@ impl Archive {
         packing?;
         fs::remove_file(path)
     }
+}
+
+/// Has a file to ourselves, so that whoever still writes to it does so before, or finds that it is gone.
+/// Whether it is the one of that name.
+fn is_ours(file: &File, path: &Path) -> io::Result<bool> {
+    hold(file)?;
+    Ok(is_at(file, path))
+}
+
+fn remove(name: Name, path: &Path) -> io::Result<()> {
+    if name.compressed {
+        return fs::remove_file(path);
+    }
+    let file = File::open(path)?;
+    if is_ours(&file, path)? { fs::remove_file(path) } else { Ok(()) }
 }
 
 /// Whether the last `length` bytes of what is compressed are those of the plain file.
@@ -178,7 +222,7 @@ mod tests {
 
     use jiff::civil::date;
 
-    use super::{Archive, Current, Name};
+    use super::Archive;
     use crate::{config::LogFiles, sink::tests::Scratch};
 
     fn archive(scratch: &Scratch, max_total_size: u64) -> Archive {
@@ -188,8 +232,11 @@ mod tests {
             rotation: true,
             max_total_size,
         };
-        let current = Name::of_day(date(2024, 2, 1)).in_directory(&files.directory);
-        Archive::new(&files, 2, Current::new(current))
+        Archive::new(&files, 2)
+    }
+
+    fn look(archive: &Archive) -> std::io::Result<()> {
+        archive.look(date(2024, 2, 1), date(2024, 2, 1))
     }
 
     fn names(scratch: &Scratch) -> Vec<String> {
@@ -223,7 +270,7 @@ mod tests {
                 "traffic-2024-02-01.log",
             ],
         );
-        archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect("looks");
+        look(&archive(&scratch, u64::MAX)).expect("looks");
         assert_eq!(
             names(&scratch),
             [
@@ -246,9 +293,9 @@ mod tests {
         fill(&scratch, &["traffic-2024-01-31.1.log", "traffic-2024-01-31.log"]);
         fill(&scratch, &["traffic-2024-02-01.log"]);
         let mut removed = |done: std::io::Result<()>| done.expect("removed");
-        archive(&scratch, 2_400).remove_surplus(&mut removed).expect("looks");
+        archive(&scratch, 2_400).remove_surplus(date(2024, 2, 1), &mut removed).expect("looks");
         assert_eq!(names(&scratch), ["traffic-2024-02-01.log"]);
-        archive(&scratch, 1).remove_surplus(&mut removed).expect("looks");
+        archive(&scratch, 1).remove_surplus(date(2024, 2, 1), &mut removed).expect("looks");
         assert_eq!(names(&scratch), ["traffic-2024-02-01.log"], "that is being written");
     }
 
@@ -263,13 +310,13 @@ mod tests {
         };
         for text in ["first\n", "second\n"] {
             fs::write(&plain, text).expect("written");
-            archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect("looks");
+            look(&archive(&scratch, u64::MAX)).expect("looks");
             assert!(!plain.exists());
         }
         assert_eq!(all(), "first\nsecond\n");
         // Killed before it was removed.
         fs::write(&plain, "second\n").expect("written");
-        archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect("looks");
+        look(&archive(&scratch, u64::MAX)).expect("looks");
         assert_eq!(all(), "first\nsecond\n");
     }
 
@@ -281,7 +328,7 @@ mod tests {
         fs::write(scratch.path("traffic-2024-01-30.log.zst"), "no archive").expect("written");
         fs::write(scratch.path("traffic-2024-01-30.log"), "kept").expect("written");
         fs::write(scratch.path("traffic-2024-01-31.log"), "packed").expect("written");
-        archive(&scratch, u64::MAX).look(date(2024, 2, 1)).expect_err("the damaged one");
+        look(&archive(&scratch, u64::MAX)).expect_err("the damaged one");
         let names = names(&scratch);
         assert_eq!(
             names,

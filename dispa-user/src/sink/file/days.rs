@@ -1,14 +1,19 @@
-//! The file of the day: which one it is, and when the next one is begun.
+//! The file of the day: which one it is, and when the next one is begun. Another daemon may write to the
+//! same one, and turn it: all that is done to a file is done while it is [held](Days::hold), and only if it
+//! has its name by then.
 
 use std::{fs, io, path::PathBuf};
 
 use jiff::{Timestamp, civil::Date};
 
-use super::{Current, Name, day_of, listed};
+use super::{Name, day_of, listed};
 use crate::{
     config::LogFiles,
     sink::lines::{Lines, Torn, make_directory},
 };
+
+/// How often a file may be taken from under us while we open it.
+const TRIES: u32 = 16;
 
 /// The file of the day.
 #[derive(Debug)]
@@ -18,7 +23,6 @@ pub(super) struct Days {
     max_file_size: u64,
     day: Date,
     lines: Lines,
-    current: Current,
     /// Some file is done that was not.
     has_turned: bool,
 }
@@ -29,15 +33,13 @@ impl Days {
         let directory = files.directory.clone();
         make_directory(&directory)?;
         let day = day_of(now);
-        let path = Name::of_day(day).in_directory(&directory);
-        let lines = Lines::open(&path)?;
+        let mut lines = Lines::open(&Name::of_day(day).in_directory(&directory))?;
+        // What a killed writer left; somebody else is looking after it where it is not free.
+        if lines.hold().is_ok() {
+            lines.release();
+        }
         let max_file_size = if files.rotation { files.max_file_size } else { u64::MAX };
-        let current = Current::new(path);
-        Ok(Self { directory, max_file_size, day, lines, current, has_turned: false })
-    }
-
-    pub(super) fn current(&self) -> Current {
-        self.current.clone()
+        Ok(Self { directory, max_file_size, day, lines, has_turned: false })
     }
 
     /// Whether files are done that were not when this was last asked.
@@ -45,15 +47,27 @@ impl Days {
         std::mem::take(&mut self.has_turned)
     }
 
-    /// Sees to it that what follows goes into the file of the day, and into the one of that name: it may
-    /// have been moved away for another to be made.
-    pub(super) fn look(&mut self, now: Timestamp) -> io::Result<()> {
+    /// Has the file of the day to ourselves until it is released, and the one of that name: it may have
+    /// been moved away for another to be made.
+    pub(super) fn hold(&mut self, now: Timestamp) -> io::Result<()> {
         let day = day_of(now);
-        if day != self.day || self.lines.was_moved() {
-            self.has_turned |= day != self.day;
+        if day != self.day {
             self.reopen(day)?;
+            self.has_turned = true;
         }
-        Ok(())
+        for _ in 0..TRIES {
+            self.lines.hold()?;
+            if !self.lines.was_moved() {
+                return Ok(());
+            }
+            self.reopen(self.day)?;
+        }
+        Err(io::Error::other("it is moved away again and again"))
+    }
+
+    /// Others may have it.
+    pub(super) fn release(&self) {
+        self.lines.release();
     }
 
     /// How many bytes the file takes before the next one is begun.
@@ -71,9 +85,8 @@ impl Days {
         self.lines.append(text)
     }
 
-    /// Puts the full file aside and begins the next one.
-    pub(super) fn turn(&mut self) -> io::Result<()> {
-        self.lines.sync()?;
+    /// Puts the full file aside and begins the next one, which is held as the full one was.
+    pub(super) fn turn(&mut self, now: Timestamp) -> io::Result<()> {
         let of_day = |name: &Name| name.day == self.day && name.number < u32::MAX;
         let files = listed(&self.directory)?;
         let numbers = files.iter().map(|(name, _)| name).filter(|name| of_day(name));
@@ -82,18 +95,21 @@ impl Days {
         let path = Name::of_day(self.day).in_directory(&self.directory);
         fs::rename(path, aside.in_directory(&self.directory))?;
         self.has_turned = true;
-        self.reopen(self.day)
+        let full = self.reopen(self.day)?;
+        // Whoever waits for it need not wait for the disk.
+        full.release();
+        full.sync()?;
+        self.hold(now)
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
         self.lines.sync()
     }
 
-    fn reopen(&mut self, day: Date) -> io::Result<()> {
-        let path = Name::of_day(day).in_directory(&self.directory);
-        self.lines = Lines::open(&path)?;
+    /// What was written to before is handed out.
+    fn reopen(&mut self, day: Date) -> io::Result<Lines> {
+        let lines = Lines::open(&Name::of_day(day).in_directory(&self.directory))?;
         self.day = day;
-        self.current.set(&path);
-        Ok(())
+        Ok(std::mem::replace(&mut self.lines, lines))
     }
 }

@@ -5,32 +5,11 @@ mod days;
 pub(super) mod read;
 mod writer;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 pub(super) use writer::FileSink;
-
-/// The file that is being written, which nobody else may touch.
-#[derive(Clone, Debug)]
-struct Current(Arc<Mutex<PathBuf>>);
-
-impl Current {
-    fn new(path: PathBuf) -> Self {
-        Self(Arc::new(Mutex::new(path)))
-    }
-
-    fn set(&self, path: &Path) {
-        path.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn is(&self, path: &Path) -> bool {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == path
-    }
-}
 
 /// The name of one file: `traffic-2024-01-31.log` while it is written, `.1.log` and so on for those
 /// of the day that are full, and `.zst` at the end of those that are compressed.
@@ -46,6 +25,12 @@ impl Name {
     /// The one that is written on a day.
     const fn of_day(day: Date) -> Self {
         Self { day, number: u32::MAX, compressed: false }
+    }
+
+    /// Whether it is the one that is written on this day, or will be on a later one: the clock may have
+    /// been there.
+    fn is_written(self, today: Date) -> bool {
+        self.number == u32::MAX && !self.compressed && self.day >= today
     }
 
     fn parse(name: &str) -> Option<Self> {
@@ -90,6 +75,11 @@ fn listed(directory: &Path) -> std::io::Result<Vec<(Name, PathBuf)>> {
     }
     files.sort_unstable_by_key(|(name, _)| *name);
     Ok(files)
+}
+
+/// The last day of which there is a file.
+fn newest(directory: &Path) -> Option<Date> {
+    Some(listed(directory).ok()?.last()?.0.day)
 }
 
 /// The day, in UTC.

@@ -3,7 +3,10 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, TrySendError},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -19,7 +22,7 @@ use crate::{
         accounts::{Fate, Reason},
         content,
         lines::Torn,
-        queue::{Batch, Queue},
+        queue::{Batch, Queue, Watch},
     },
 };
 
@@ -56,9 +59,9 @@ impl FileSink {
         files: &LogFiles,
         queue: &Arc<Queue>,
     ) -> io::Result<JoinHandle<()>> {
+        let archive = Archive::new(files, log.retention_days);
         let days = Days::open(files, Timestamp::now())?;
         let (turned, hears) = mpsc::sync_channel(1);
-        let archive = Archive::new(files, log.retention_days, days.current());
         thread::Builder::new()
             .name("dispa-archive".to_owned())
             .spawn(move || archive.run(&hears))?;
@@ -72,7 +75,12 @@ impl FileSink {
             text: Vec::with_capacity(CHUNK),
             warned: Rarely::new(WARN_EVERY),
         };
-        thread::Builder::new().name("dispa-traffic".to_owned()).spawn(move || sink.run())
+        let watch = Watch::over(queue);
+        let run = move || {
+            let _watch = watch;
+            sink.run();
+        };
+        thread::Builder::new().name("dispa-traffic".to_owned()).spawn(run)
     }
 
     fn run(mut self) {
@@ -93,23 +101,38 @@ impl FileSink {
 
     /// As much of it as can be; after a failure, and a pause, what is left is still there.
     fn write(&mut self, batch: &mut Batch) {
-        let (written, failure) = match self.append(batch) {
+        let appended = self.append(batch);
+        self.days.release();
+        let (written, failure) = match appended {
             Ok(count) => (count, None),
-            Err(Torn { lines, error }) => (lines, Some(error)),
+            Err(torn) => (torn.lines, Some(torn)),
         };
         self.queue.settle(batch, written, Fate::Written);
         if self.days.take_turned() {
             // If it has not heard of the last one yet it will look at both.
-            let _ = self.turned.try_send(());
+            let told = self.turned.try_send(());
+            if matches!(told, Err(TrySendError::Disconnected(())))
+                && self.warned.now(Instant::now())
+            {
+                tracing::error!(
+                    "old files of the traffic log stay as they are: a thread has ended"
+                );
+            }
         }
         match failure {
-            Some(error) => self.fail(batch, &error),
+            Some(torn) => self.fail(batch, &torn),
             None if self.queue.unstuck() => tracing::info!("the traffic log is written again"),
             None => {}
         }
     }
 
-    fn fail(&self, batch: &mut Batch, error: &io::Error) {
+    fn fail(&self, batch: &mut Batch, torn: &Torn) {
+        let Torn { error, .. } = torn;
+        if torn.is_of_the_record() {
+            tracing::warn!(%error, "a record cannot be written down");
+            self.queue.settle(batch, 1, Fate::Dropped(Reason::Refused));
+            return;
+        }
         let reason = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reason::DiskFull,
             _ => Reason::WriteFailed,
@@ -131,19 +154,21 @@ impl FileSink {
     fn append(&mut self, batch: &Batch) -> Result<usize, Torn> {
         let mut written = 0;
         let failed = |error| Torn { lines: 0, error };
-        self.days.look(Timestamp::now()).map_err(failed)?;
+        let now = Timestamp::now();
+        self.days.hold(now).map_err(failed)?;
         self.text.clear();
         let mut waiting = 0;
         for exchange in batch.iter() {
             let begin = self.text.len();
-            line(&mut self.text, &self.content, exchange);
-            let has_room = self.text.len() as u64 <= self.days.room();
-            let is_first = begin == 0 && self.days.is_empty();
-            if !has_room && !is_first {
+            if let Err(error) = line(&mut self.text, &self.content, exchange) {
+                self.put(begin).map_err(|torn| torn.after(written))?;
+                return Err(Torn { lines: written + waiting, error });
+            }
+            if self.text.len() as u64 > self.days.room() && (begin > 0 || !self.days.is_empty()) {
                 self.put(begin).map_err(|torn| torn.after(written))?;
                 written += waiting;
                 waiting = 0;
-                self.days.turn().map_err(|error| Torn { lines: written, error })?;
+                self.turn(now).map_err(|error| Torn { lines: written, error })?;
             }
             waiting += 1;
             if self.text.len() >= CHUNK {
@@ -154,6 +179,14 @@ impl FileSink {
         }
         self.put(self.text.len()).map_err(|torn| torn.after(written))?;
         Ok(written + waiting)
+    }
+
+    /// Begins another file, which another daemon may have filled meanwhile.
+    fn turn(&mut self, now: Timestamp) -> io::Result<()> {
+        while !self.days.is_empty() && self.text.len() as u64 > self.days.room() {
+            self.days.turn(now)?;
+        }
+        Ok(())
     }
 
     /// Writes the text as far as there, and keeps the rest of it.
@@ -172,13 +205,14 @@ impl Torn {
 }
 
 /// Adds the line of an exchange.
-fn line(text: &mut Vec<u8>, content: &LogContent, exchange: &Exchange) {
+fn line(text: &mut Vec<u8>, content: &LogContent, exchange: &Exchange) -> io::Result<()> {
     let begin = text.len();
-    if serde_json::to_writer(&mut *text, &content::row(content, exchange)).is_err() {
-        // A row is numbers and strings: there is nothing in it that JSON has no form for.
+    if let Err(error) = serde_json::to_writer(&mut *text, &content::row(content, exchange)) {
         text.truncate(begin);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, error));
     }
     text.push(b'\n');
+    Ok(())
 }
 
 #[cfg(test)]

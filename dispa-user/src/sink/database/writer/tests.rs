@@ -1,19 +1,29 @@
 //! The writer, into `SQLite`.
 
-use std::{path::Path, sync::Arc, time::Duration};
+mod shared;
+mod upgrade;
 
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
 use jiff::{Timestamp, ToSpan as _};
 use proptest::prelude::*;
 use rusqlite::Connection;
 
 use crate::{
-    config::{DatabaseUrl, LogContent, LogDatabase, TrafficLog as Config},
-    exchange::{Exchange, Row, new_id},
+    config::{DatabaseUrl, LogContent, LogDatabase, LogFiles, TrafficLog as Config},
+    exchange::{Exchange, Process, Row, new_id},
+    rules::Pattern,
     sink::{
-        GroupBy, Query, TrafficLog,
+        GroupBy, Query, Reader, TrafficLog,
         database::{Database, Purpose, schema::COLUMNS},
         tests::{SOON, Scratch, closed, exchange, until},
     },
+    types::HostName,
 };
 
 fn config(scratch: &Scratch) -> Config {
@@ -150,6 +160,9 @@ fn with_no_room_anywhere_the_newest_are_dropped_and_counted() {
     assert_eq!(accounts.observed, accounts.written + accounts.dropped());
 }
 
+/// Records a second that come in while others are removed.
+const RATE: u32 = 500;
+
 #[test]
 fn thirty_days_are_kept_while_records_come_in() {
     let scratch = Scratch::new();
@@ -159,7 +172,7 @@ fn thirty_days_are_kept_while_records_come_in() {
     {
         let database = config.database.as_ref().expect("there");
         let mut database = Database::open(database, Purpose::Write, SOON).expect("opens");
-        for days in 25..35 {
+        for days in 0..36 {
             let exchanges: Vec<_> = (0..1_000)
                 .map(|_| Exchange {
                     began: day(days).into(),
@@ -171,20 +184,103 @@ fn thirty_days_are_kept_while_records_come_in() {
             database.insert(&rows).expect("inserts");
         }
     }
-    assert_eq!(count(&file), 10_000);
+    assert_eq!(count(&file), 36_000);
     let log = TrafficLog::open(&config).expect("opens");
-    let mut sent = 0;
-    until("what is due is gone", || {
-        log.observe(&Arc::new(now(sent)));
-        sent += 1;
-        let connection = Connection::open(&file).expect("opens");
+    let connection = Connection::open(&file).expect("opens");
+    let due = || {
         let due = "SELECT count(*) FROM traffic WHERE timestamp < ?1";
         let before = format!("{:.6}", Timestamp::now() - (30 * 24).hours());
-        connection.query_row(due, [before], |row| row.get::<_, u64>(0)).expect("counts") == 0
-    });
+        connection.query_row(due, [before], |row| row.get::<_, u64>(0)).expect("counts")
+    };
+    let begun = Instant::now();
+    let mut sent = 0;
+    while sent < RATE || due() > 0 {
+        for _ in 0..RATE / 50 {
+            log.observe(&Arc::new(now(sent.into())));
+            sent += 1;
+        }
+        let next = begun + Duration::from_secs(1) * sent / RATE;
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        assert!(begun.elapsed() < SOON, "{} are still there", due());
+    }
+    println!("{sent} in {:?}", begun.elapsed());
     let accounts = closed(&log);
-    assert_eq!(accounts.written, sent);
-    assert_eq!(count(&file), 5_000 + sent, "the days 25 to 29 stay");
+    assert_eq!((accounts.written, accounts.dropped()), (sent.into(), 0));
+    assert_eq!(count(&file), 30_000 + u64::from(sent), "the days 0 to 29 stay");
+}
+
+#[test]
+fn a_log_that_is_due_altogether_is_not_removed_at_once() {
+    let scratch = Scratch::new();
+    let config = config(&scratch);
+    let file = scratch.path("data/traffic.db");
+    let log = TrafficLog::open(&config).expect("opens");
+    (0..50).for_each(|second| log.observe(&Arc::new(exchange(second))));
+    closed(&log);
+    let log = TrafficLog::open(&config).expect("opens");
+    log.observe(&Arc::new(now(0)));
+    until("it is written", || log.accounts()[0].written == 1);
+    log.observe(&Arc::new(now(1)));
+    assert_eq!((closed(&log).written, count(&file)), (2, 52));
+}
+
+#[test]
+fn files_and_database_give_equal_answers() {
+    let scratch = Scratch::new();
+    let files = LogFiles {
+        directory: scratch.path("logs"),
+        max_file_size: 20_000,
+        rotation: true,
+        max_total_size: 1 << 30,
+    };
+    let both = Config { file: Some(files), ..config(&scratch) };
+    let log = TrafficLog::open(&both).expect("opens");
+    for number in 0..500 {
+        let host = ["a.test", "b.a.test", "c.test"][number as usize % 3];
+        let status = [200, 404, 503][number as usize / 100 % 3];
+        log.observe(&Arc::new(Exchange {
+            host: HostName::parse(host).ok(),
+            status: StatusCode::from_u16(status).ok(),
+            process: Some(Arc::new(Process {
+                name: Some("curl".into()),
+                ..Process::numbered(7, 0)
+            }))
+            .filter(|_| number % 2 == 0),
+            target: Some("one".into()).filter(|_| number % 5 > 0),
+            ..exchange(number)
+        }));
+    }
+    log.close(Instant::now() + SOON);
+    let of_files = Reader::new(&Config { database: None, ..both.clone() });
+    let of_database = Reader::new(&Config { file: None, ..both });
+    let middle = exchange(250).row().timestamp;
+    let host = |text| Pattern::parse(text).ok();
+    for query in [
+        Query::default(),
+        Query { since: Some(middle), ..Query::default() },
+        Query { until: Some(middle), host: host("*.a.test"), ..Query::default() },
+        Query { host: host("a.test"), status: Some((400, 599)), ..Query::default() },
+        Query { process: Some("curl".to_owned()), ..Query::default() },
+        Query { slower_than: Some(Duration::from_millis(400)), ..Query::default() },
+    ] {
+        let (mut before, mut found) = (None, 0);
+        loop {
+            let [one, other] =
+                [&of_files, &of_database].map(|it| it.page(&query, before, 60).expect("answers"));
+            assert_eq!(one, other, "{query:?}");
+            found += one.records.len();
+            before = one.before;
+            if before.is_none() {
+                break;
+            }
+        }
+        assert!(found > 10, "{query:?}");
+        for by in [GroupBy::Host, GroupBy::Target] {
+            let [one, other] =
+                [&of_files, &of_database].map(|it| it.stats(&query, by).expect("answers"));
+            assert_eq!(one, other, "{query:?}");
+        }
+    }
 }
 
 #[test]
@@ -299,7 +395,7 @@ fn searches_find_what_they_say() {
         })
         .collect();
     database.insert(&rows).expect("inserts");
-    let pattern = |text| crate::rules::Pattern::parse(text).ok();
+    let pattern = |text| Pattern::parse(text).ok();
     for query in [
         Query {
             since: Some(rows[10].timestamp),
