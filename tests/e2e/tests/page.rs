@@ -141,6 +141,89 @@ fn numbers_move_under_traffic_and_are_those_of_the_metrics() -> Result<()> {
 }
 
 #[test]
+fn the_traffic_log_is_searched_page_by_page() -> Result<()> {
+    Lab::run(|lab| {
+        let shown = Shown::new(lab)?;
+        let _dispa = shown.start()?;
+        traffic(&shown.site, 150)?;
+        let url = format!("open http://127.0.0.1:9080/#{}", shown.token()?);
+        let found = "say [at('found').textContent, at('records').rows.length, at('newer').disabled, at('older').disabled]";
+        let search = |fields: &str| {
+            format!(
+                "say (at('search').reset(), Object.entries({fields}).forEach(([id, it]) => {{ at(id).value = it; }}), \
+                 at('search').requestSubmit())"
+            )
+        };
+        let done = "until at('found').textContent !== 'searching'";
+        let refused = search("{ status: 'abc' }");
+        let mut steps = vec![
+            url,
+            "until model.status !== null && model.status.traffic_log[0].written === 157".to_owned(),
+            search("{}"),
+        ];
+        for step in ["older", "newer"] {
+            steps.extend([done.to_owned(), found.to_owned(), format!("say at('{step}').click()")]);
+        }
+        steps.extend([done.to_owned(), found.to_owned()]);
+        let past = "new Date(Date.now() - 864e5 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(0, 19)";
+        for fields in [
+            "{ status: '4xx' }".to_owned(),
+            "{ host: '*.com', process: 'curl' }".to_owned(),
+            "{ slower: '60000' }".to_owned(),
+            format!("{{ since: {past} }}"),
+            format!("{{ until: {past} }}"),
+        ] {
+            steps.extend([search(&fields), done.to_owned(), found.to_owned()]);
+        }
+        steps.extend([refused, done.to_owned(), "say at('found').textContent".to_owned()]);
+        steps.extend([
+            search("{ status: '404', host: 'door.test' }"),
+            done.to_owned(),
+            "say at('records').innerText".to_owned(),
+            // As wide as a phone: nothing but tables is wider.
+            "size 390".to_owned(),
+            "say document.documentElement.scrollWidth".to_owned(),
+        ]);
+        let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+        let mut told = shown.browse(&steps)?;
+        // What sets fields and clicks has no value.
+        told.retain(|it| !it.is_null());
+        println!("{told:?}");
+        let page = |text: &str, rows: u32, newer: bool, older: bool| {
+            serde_json::json!([text, rows, !newer, !older])
+        };
+        let first =
+            page("records 1 to 100, and there are older ones, the newest first", 101, false, true);
+        let nothing = page("", 1, false, false);
+        let expected = [
+            first.clone(),
+            page("records 101 to 157, the newest first", 58, true, false),
+            first.clone(),
+            page("records 1 to 7, the newest first", 8, false, false),
+            first.clone(),
+            nothing.clone(),
+            first,
+            nothing,
+        ];
+        assert_eq!(told[..expected.len()], expected);
+        let [refused, records, width, console] = &told[expected.len()..] else {
+            anyhow::bail!("{told:?}")
+        };
+        let refused = refused.as_str().context("text")?;
+        ensure!(refused.starts_with("status: not a status"), "{refused}");
+        let records = records.as_str().context("text")?;
+        ensure!(records.contains("door.test") && records.contains("no rule"), "{records}");
+        ensure!(width.as_u64() <= Some(390), "{width}");
+        let console = console.as_array().context("an array")?;
+        ensure!(
+            console.iter().all(|it| it.as_str().is_some_and(|it| it.contains("400"))),
+            "{console:?}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
 fn a_wrong_token_and_a_foreign_host_are_refused() -> Result<()> {
     Lab::run(|lab| {
         let shown = Shown::new(lab)?;
