@@ -43,7 +43,7 @@ impl Present {
         let since = *self.doubted.get_or_insert_with(|| {
             tracing::warn!(
                 %clock, %expected,
-                "the clock is far ahead: nothing is removed from the traffic log for its age before a day has passed"
+                "the clock is far ahead of what it was, or of the traffic log: nothing is removed from that for its age before a day has passed"
             );
             at
         });

@@ -104,8 +104,11 @@ impl DatabaseSink {
 
     fn run(mut self) {
         loop {
-            if let Err(error) = self.take_spill() {
-                self.cannot_spill(&error);
+            if let Err(error) = self.take_spill()
+                && self.warned.now(Instant::now())
+            {
+                let path = self.config.spill_file.display();
+                tracing::warn!(%path, %error, "the spill file cannot be used");
             }
             let mut batch = self.queue.take(self.interval, MOST);
             while !batch.is_empty() {
@@ -154,13 +157,6 @@ impl DatabaseSink {
         Ok(())
     }
 
-    fn cannot_spill(&self, error: &io::Error) {
-        if self.warned.now(Instant::now()) {
-            let path = self.config.spill_file.display();
-            tracing::warn!(%path, %error, "the database is away, and nothing can be spilled");
-        }
-    }
-
     fn put_aside(&mut self, batch: &mut Batch, rows: &[Row<'_>]) {
         let taken = self.take_spill().map_err(|error| Torn { lines: 0, error });
         let Err(torn) = taken.and_then(|()| self.spill.add(rows)) else {
@@ -177,7 +173,10 @@ impl DatabaseSink {
             self.queue.settle(batch, usize::MAX, Fate::Dropped(Reason::DatabaseAway));
             return;
         }
-        self.cannot_spill(&torn.error);
+        if self.warned.now(now) {
+            let path = self.config.spill_file.display();
+            tracing::warn!(%path, error = %torn.error, "the database is away, and nothing can be spilled");
+        }
         self.queue.stuck(Reason::DatabaseAway, torn.error.to_string());
         // Room is made by loading.
         self.load();

@@ -3,7 +3,7 @@
 //! same directory: one of them at a time does this, and no file is taken away while it is written.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
@@ -85,7 +85,11 @@ impl Archive {
     /// `today` is when files are written, `present` when their age is told: see [`Present`].
     fn look(&self, today: Date, present: Date) -> io::Result<()> {
         let directory = File::open(&self.directory)?;
-        hold(&directory)?;
+        match hold(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            // Some file systems cannot lock directories: then nothing but the files is locked.
+            Ok(()) | Err(_) => {}
+        }
         let mut told = Ok(());
         let mut note = |done: io::Result<()>| {
             if told.is_ok() {
@@ -148,7 +152,7 @@ impl Archive {
         let done = Name { compressed: true, ..name }.in_directory(&self.directory);
         let mut part = done.clone().into_os_string();
         part.push(PART);
-        let plain = File::open(path)?;
+        let plain = open(path)?;
         if !is_ours(&plain, path)? {
             return Ok(());
         }
@@ -180,6 +184,11 @@ impl Archive {
     }
 }
 
+/// As a file must be for NFS to lock it.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).open(path)
+}
+
 /// Has a file to ourselves, so that whoever still writes to it does so before, or finds that it is gone.
 /// Whether it is the one of that name.
 fn is_ours(file: &File, path: &Path) -> io::Result<bool> {
@@ -191,7 +200,7 @@ fn remove(name: Name, path: &Path) -> io::Result<()> {
     if name.compressed {
         return fs::remove_file(path);
     }
-    let file = File::open(path)?;
+    let file = open(path)?;
     if is_ours(&file, path)? { fs::remove_file(path) } else { Ok(()) }
 }
 

@@ -56,11 +56,14 @@ impl Days {
             self.has_turned = true;
         }
         for _ in 0..TRIES {
+            // Whoever compresses it has it for a while.
+            if self.lines.was_moved() {
+                self.reopen(self.day)?;
+            }
             self.lines.hold()?;
             if !self.lines.was_moved() {
                 return Ok(());
             }
-            self.reopen(self.day)?;
         }
         Err(io::Error::other("it is moved away again and again"))
     }
