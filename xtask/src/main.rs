@@ -12,12 +12,14 @@ mod demo;
 mod ebpf;
 mod failure;
 mod fuzz;
+mod package;
 mod setup;
 mod shell;
 mod test;
 mod tidy;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -65,6 +67,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Make what is installed elsewhere, in target/package: a .deb, a static tarball, or both (Debian 12)
+    Package {
+        /// Only this
+        form: Option<package::Form>,
+        /// Pack this program, instead of building one
+        #[arg(long, value_name = "FILE", requires = "form")]
+        binary: Option<PathBuf>,
+    },
     /// Check the floors of the house and the habits no compiler checks
     Tidy,
 }
@@ -90,6 +100,7 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz { seconds } => fuzz::fuzz(seconds),
         Command::Demo => show(),
         Command::Bench { arguments } => bench::bench(&arguments),
+        Command::Package { form, binary } => package::package(form, binary),
         Command::Tidy => tidy::tidy(),
     }
 }

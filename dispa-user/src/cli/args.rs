@@ -109,9 +109,13 @@ pub(super) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
+    /// Print the manual page, or write those of all commands.
     #[command(after_help = "Example: dispa man | man -l -")]
-    Man,
+    Man {
+        /// Where to write `dispa.1`, and one page for each command, instead.
+        #[arg(long, value_name = "DIRECTORY")]
+        all_into: Option<PathBuf>,
+    },
     /// Tell how the running daemon's targets are: health, load, answers, bytes.
     ///
     /// The daemon is asked by the socket that the configuration names. Exit code 69: none answers.

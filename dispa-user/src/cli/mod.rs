@@ -104,7 +104,11 @@ fn run(args: &Args) -> Result<u8, CliError> {
             Ok(0)
         }
         Some(Command::Completion { shell }) => write_out(&completion(*shell)).map(|_| 0),
-        Some(Command::Man) => write_out(&manual()?).map(|_| 0),
+        Some(Command::Man { all_into: None }) => write_out(&manual()?).map(|_| 0),
+        Some(Command::Man { all_into: Some(directory) }) => {
+            clap_mangen::generate_to(Args::command(), directory).map_err(CliError::Output)?;
+            Ok(0)
+        }
         None => daemon(args),
         Some(Command::Exec { command }) => exec(args, command),
         Some(Command::Explain { subject, json, file_only }) => {

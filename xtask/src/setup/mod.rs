@@ -31,6 +31,13 @@ pub(crate) const ALL: &[Group] = &[
     Group::Fuzzer,
 ];
 
+/// What making packages takes.
+pub(crate) const PACKAGE: &[Group] =
+    &[Group::Host, Group::Compiler, Group::Linker, Group::Packager];
+/// What trying the service takes.
+pub(crate) const SERVICE: &[Group] =
+    &[Group::Host, Group::Compiler, Group::Linker, Group::Packager, Group::Service];
+
 /// Makes this machine ready for every command.
 pub(crate) fn everything() -> Result<()> {
     ensure(ALL)?;

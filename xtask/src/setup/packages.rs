@@ -27,6 +27,10 @@ pub(crate) enum Group {
     Guest,
     /// Attacking parsers.
     Fuzzer,
+    /// Making packages.
+    Packager,
+    /// A whole guest, with systemd.
+    Service,
 }
 
 /// Packages wanted together, for one reason.
@@ -178,6 +182,24 @@ const BUNDLES: &[Bundle] = &[
         why: "the C++ compiler that libFuzzer is built with",
         packages: &[wanted("g++", Program("c++"))],
     },
+    Bundle {
+        group: Group::Packager,
+        why: "Debian's judge of packages, and the C compiler for static programs",
+        packages: &[
+            wanted("dpkg-dev", Program("dpkg-shlibdeps")),
+            wanted("lintian", Program("lintian")),
+            wanted("musl-tools", Program("musl-gcc")),
+        ],
+    },
+    Bundle {
+        group: Group::Service,
+        why: "an emulated machine with a Debian of its own, to try the service on",
+        packages: &[
+            wanted("qemu-system-x86", Program("qemu-system-x86_64")),
+            wanted("mmdebstrap", Program("mmdebstrap")),
+            wanted("e2fsprogs", Program("mkfs.ext4")),
+        ],
+    },
 ];
 
 const fn wanted(name: &'static str, instead: Instead) -> Package {
@@ -212,9 +234,14 @@ impl Group {
         match self {
             Self::Compiler => ebpf::rustup_nightly().is_some(),
             Self::Linker => ebpf::linker_installed().is_some(),
-            Self::Host | Self::Network | Self::Lab | Self::Peers | Self::Guest | Self::Fuzzer => {
-                false
-            }
+            Self::Host
+            | Self::Network
+            | Self::Lab
+            | Self::Peers
+            | Self::Guest
+            | Self::Fuzzer
+            | Self::Packager
+            | Self::Service => false,
         }
     }
 }
