@@ -13,6 +13,7 @@ mod ebpf;
 mod failure;
 mod fuzz;
 mod package;
+mod service;
 mod setup;
 mod shell;
 mod test;
@@ -75,6 +76,12 @@ enum Command {
         #[arg(long, value_name = "FILE", requires = "form")]
         binary: Option<PathBuf>,
     },
+    /// Try the package in a booted Debian 12 with systemd, emulated; not part of `ci` (root)
+    TestService {
+        /// Try this program, instead of building one
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+    },
     /// Check the floors of the house and the habits no compiler checks
     Tidy,
 }
@@ -101,6 +108,7 @@ fn run(command: Command) -> Result<()> {
         Command::Demo => show(),
         Command::Bench { arguments } => bench::bench(&arguments),
         Command::Package { form, binary } => package::package(form, binary),
+        Command::TestService { binary } => service::test(binary),
         Command::Tidy => tidy::tidy(),
     }
 }

@@ -36,18 +36,24 @@ const PLACES: Places = Places {
 pub(crate) struct Deb<'a> {
     binary: &'a Path,
     version: String,
+    compression: &'static str,
 }
 
 impl<'a> Deb<'a> {
     /// A package of this program, with its version.
     pub(crate) fn of(binary: &'a Path) -> Result<Self> {
-        Ok(Self { binary, version: version_of(binary)? })
+        Ok(Self { binary, version: version_of(binary)?, compression: "-Zxz" })
     }
 
     /// The same program, said to be a later one.
     pub(crate) fn again(mut self) -> Self {
         self.version.push_str("+again");
         self
+    }
+
+    /// Quick to make and to unpack, for trying.
+    pub(crate) fn uncompressed(self) -> Self {
+        Self { compression: "-Znone", ..self }
     }
 
     /// Makes the package, and says where it is.
@@ -57,7 +63,7 @@ impl<'a> Deb<'a> {
         self.describe(&stage)?;
         let archive = place(&format!("dispa_{}_{ARCHITECTURE}.deb", self.version));
         let mut build = Command::new("dpkg-deb");
-        build.args(["--root-owner-group", "-Zxz", "--build"]).arg(stage.root()).arg(&archive);
+        build.args(["--root-owner-group", self.compression, "--build"]).arg(stage.root()).arg(&archive);
         shell::step(&format!("build {}", archive.display()), "the Debian package");
         shell::run(&mut build)?;
         Ok(archive)

@@ -48,7 +48,7 @@ impl Form {
     }
 
     /// Packs the program, and checks what came of it.
-    fn pack(self, binary: &Path) -> Result<PathBuf> {
+    pub(crate) fn pack(self, binary: &Path) -> Result<PathBuf> {
         match self {
             Self::Deb => {
                 let made = Deb::of(binary)?.build()?;
