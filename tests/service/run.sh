@@ -124,15 +124,19 @@ attaches_at_the_root_under_the_sandbox() {
     main=$(main_process)
     [ "$(of_status "$main" NoNewPrivs)" = 1 ] || fail "it may gain privileges"
     [ "$(of_status "$main" Seccomp)" = 2 ] || fail "no system call is forbidden"
+    [ "$(of_status "$main" CapEff)" = 0000000000000000 ] || fail "it holds capabilities"
     nsenter --target "$main" --mount findmnt --noheadings --output OPTIONS /usr | grep -q '^ro' || fail "it may write to /usr"
     nsenter --target "$main" --mount findmnt --noheadings --output OPTIONS /sys/fs/cgroup | grep -q '^ro' || fail "it may write to cgroups"
 }
 
+# Another user's process: its executable and its unit, from the root of all cgroups down.
 knows_who_asked() {
-    # Another user's process: its executable and its unit, from the root cgroup down.
     systemd-run --quiet --wait --unit asker --uid nobody curl --silent --output /dev/null http://one.example/asker
-    until_true sh -c "journalctl --unit $unit | grep 'path=.*/asker'"
-    journalctl --output cat --unit $unit | grep 'path=.*/asker' | tee /dev/stderr | grep -e '/usr/bin/curl' | grep -q -e asker.service
+    until_true grep -r /asker /var/log/dispa
+    grep -rh /asker /var/log/dispa | tee /root/asker
+    grep -q '"executable":"/usr/bin/curl"' /root/asker
+    grep -q '"unit":"asker.service"' /root/asker
+    grep -q '"cgroup":"/system.slice/asker.service"' /root/asker
 }
 
 reloads() {
