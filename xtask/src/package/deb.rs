@@ -63,7 +63,10 @@ impl<'a> Deb<'a> {
         self.describe(&stage)?;
         let archive = place(&format!("dispa_{}_{ARCHITECTURE}.deb", self.version));
         let mut build = Command::new("dpkg-deb");
-        build.args(["--root-owner-group", self.compression, "--build"]).arg(stage.root()).arg(&archive);
+        build
+            .args(["--root-owner-group", self.compression, "--build"])
+            .arg(stage.root())
+            .arg(&archive);
         shell::step(&format!("build {}", archive.display()), "the Debian package");
         shell::run(&mut build)?;
         Ok(archive)

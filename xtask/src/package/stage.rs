@@ -31,13 +31,17 @@ impl Stage {
 
     /// A file of the repository, under another name.
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<()> {
-        let bytes = fs::read(workspace::path(from)).with_context(|| format!("cannot read {from}"))?;
+        let bytes =
+            fs::read(workspace::path(from)).with_context(|| format!("cannot read {from}"))?;
         self.write(to, &bytes)
     }
 
     /// The same, to be run.
     pub(super) fn copy_program(&self, from: &Path, to: &str) -> Result<()> {
-        self.write(to, &fs::read(from).with_context(|| format!("cannot read {}", from.display()))?)?;
+        self.write(
+            to,
+            &fs::read(from).with_context(|| format!("cannot read {}", from.display()))?,
+        )?;
         Ok(fs::set_permissions(self.root.join(to), Permissions::from_mode(0o755))?)
     }
 

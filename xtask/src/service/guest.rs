@@ -15,7 +15,16 @@ const DEADLINE: Duration = Duration::from_mins(40);
 /// Emulated throughout; the clock counts instructions, one a nanosecond, and jumps where it would
 /// only wait.
 const MACHINE: [&str; 11] = [
-    "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-icount", "shift=0,sleep=off", "-m", "1024",
+    "-machine",
+    "q35",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-m",
+    "1024",
     "-nodefaults",
 ];
 /// The console is the emulator's output; a machine that boots again, after a panic too, ends.

@@ -153,6 +153,11 @@ const BUNDLES: &[Bundle] = &[
     },
     Bundle {
         group: Group::Lab,
+        why: "what judges how tightly a service is confined; never started",
+        packages: &[wanted("systemd", Program("systemd-analyze"))],
+    },
+    Bundle {
+        group: Group::Lab,
         why: "what reads metrics and rings alarms: dispa's are shown to it",
         packages: &[wanted("prometheus", Program("promtool"))],
     },
