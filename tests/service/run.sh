@@ -172,14 +172,19 @@ under_load() {
     echo "figure: $*: $(cat /root/load.txt)"
 }
 
-upgrades_without_a_gap() {
+# Installs a package while the service runs: the new program takes over, and nobody notices.
+upgrades() {
     before=$(main_process)
-    under_load dpkg --install "$here/second.deb"
-    dpkg-query --show --showformat '${Version}\n' dispa | grep again
-    [ "$(main_process)" != "$before" ] || fail "the old program runs"
+    under_load dpkg --install "$1"
+    is_another "$before" || fail "the old program runs"
     grep -q '^backend=[0-9]*$' /root/load.txt
     systemctl is-active $unit
-    [ "$(systemctl show --property NRestarts --value $unit)" = 0 ]
+}
+
+upgrades_without_a_gap() {
+    upgrades "$here/second.deb"
+    dpkg-query --show --showformat '${Version}\n' dispa | grep again
+    [ "$(systemctl show --property NRestarts --value $unit)" = 0 ] || fail "it was restarted"
 }
 
 survives_a_crash() {
@@ -201,9 +206,13 @@ survives_a_hang() {
     journalctl --unit $unit | grep -q 'Watchdog timeout'
 }
 
-restarts() {
+# A successor is no child of systemd's, and must be given its time all the same.
+restarts_after_an_upgrade() {
+    upgrades "$here/first.deb"
+    successor=$(main_process)
     under_load systemctl restart $unit
     ! grep -e failed -e refused /root/load.txt
+    journalctl _PID="$successor" | grep -q 'dispa\[[0-9]*\]: stopped' || fail "it was killed"
     answered_by backend
 }
 
@@ -282,7 +291,7 @@ step refuses-a-wrong-configuration refuses_a_wrong_configuration
 step upgrades-without-a-gap upgrades_without_a_gap
 step survives-a-crash survives_a_crash
 step survives-a-hang survives_a_hang
-step restarts restarts
+step restarts-after-an-upgrade restarts_after_an_upgrade
 step stops stops
 step leaves-nothing-when-killed leaves_nothing_when_killed
 step removes removes

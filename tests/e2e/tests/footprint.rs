@@ -37,11 +37,14 @@ const CAPABILITIES: [(u32, &str); 6] = [
 fn told(heading: &str, columns: usize) -> BTreeSet<String> {
     let section = TOLD.split("\n## ").find(|it| it.starts_with(heading)).unwrap_or_default();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
-    rows.map(|row| {
-        let cells = row.split('|').take(columns).map(|cell| cell.replace('`', ""));
-        cells.map(|cell| cell.trim().to_owned()).collect::<Vec<_>>().join(" ")
-    })
-    .collect()
+    let told: BTreeSet<_> = rows
+        .map(|row| {
+            let cells = row.split('|').take(columns).map(|cell| cell.replace('`', ""));
+            cells.map(|cell| cell.trim().to_owned()).collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    assert!(!told.is_empty(), "there is no table of {heading}");
+    told
 }
 
 /// What the table says that this process holds.

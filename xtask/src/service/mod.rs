@@ -32,7 +32,7 @@ const STEPS: [&str; 18] = [
     "upgrades-without-a-gap",
     "survives-a-crash",
     "survives-a-hang",
-    "restarts",
+    "restarts-after-an-upgrade",
     "stops",
     "leaves-nothing-when-killed",
     "removes",
