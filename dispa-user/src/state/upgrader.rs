@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use super::reload::Print;
 
@@ -39,7 +42,11 @@ impl Upgrader {
     /// Has a successor take over; its process id.
     pub async fn upgrade(&self) -> Result<u32, String> {
         let (request, answer) = oneshot::channel();
-        self.requests.try_send(request).map_err(|_| "too many wait for an upgrade".to_owned())?;
-        answer.await.unwrap_or_else(|_| Err("the daemon is stopping".to_owned()))
+        let stopping = || "the daemon is stopping".to_owned();
+        match self.requests.try_send(request) {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(stopping())),
+            Err(TrySendError::Closed(_)) => Err(stopping()),
+            Err(TrySendError::Full(_)) => Err("too many wait for an upgrade already".to_owned()),
+        }
     }
 }

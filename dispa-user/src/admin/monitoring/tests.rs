@@ -17,6 +17,7 @@ use crate::{
     config::{Config, Overrides},
     kernel::monotonic_ns,
     life::{Phase, Pulse, StopHandle, stop_signal},
+    net::Listener,
     state::{ConfigSource, Live, Reloader, State},
     upstream::ProbeError,
 };
@@ -56,11 +57,10 @@ fn watched() -> Watched {
     let (stop, stopped) = stop_signal();
     let (writer, _guard) = tracing_appender::non_blocking(std::io::sink());
     let dropped = writer.error_counter();
-    let vitals = Vitals::new(Arc::clone(&live), reloader, pulse.clone(), stopped, dropped);
+    let vitals = Vitals::new(Arc::clone(&live), reloader, pulse.clone(), stopped, Some(dropped));
     let ports = MonitoringPorts::open(&config.monitoring, [None, None]).expect("free ports");
-    let address = |listener: &Option<tokio::net::TcpListener>| {
-        listener.as_ref().expect("open").local_addr().expect("bound")
-    };
+    let address =
+        |listener: &Option<Listener>| listener.as_ref().expect("open").local_addr().expect("bound");
     let (metrics, health) = (address(&ports.metrics), address(&ports.health));
     let monitor = Monitor::serve(ports, vitals);
     Watched { live, pulse, stop, metrics, health, _monitor: monitor }

@@ -16,14 +16,15 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::{Guard, Socket, SocketError};
+use super::{Desk, Guard, Socket, SocketError, UpgradeAnswer};
 use crate::{
     admin::{
-        AskError, Source, Subject, Verdict, ask,
+        AskError, Source, Subject, Verdict, ask, client,
         conversation::{LIMIT, MOST_CONNECTIONS},
+        view::View,
     },
     config::{Config, Overrides},
-    state::{ConfigSource, Live, Reloader, State},
+    state::{ConfigSource, Live, Reloader, State, Upgrader},
 };
 
 /// A directory of its own, gone with the test.
@@ -63,7 +64,16 @@ fn config(socket: &Path) -> Config {
 
 fn try_open(socket: &Path, guard: Guard) -> Result<Socket, SocketError> {
     let (live, reloader) = behind(&config(socket));
-    Socket::try_open(socket, guard, &live, &reloader)
+    Socket::try_open(socket, desk(guard, &live, &reloader), None)
+}
+
+fn desk(guard: Guard, live: &Arc<Live>, reloader: &Arc<Reloader>) -> Desk {
+    Desk { guard, view: View::new(live, reloader), upgrader: nobody() }
+}
+
+/// An upgrader of a daemon that does not listen to it.
+fn nobody() -> Arc<Upgrader> {
+    Arc::new(Upgrader::new("/nowhere/dispa".into()).0)
 }
 
 /// What a socket answers from; the file that would be read again is not there.
@@ -143,7 +153,7 @@ async fn a_second_daemon_leaves_the_first_ones_socket_alone() {
     assert_eq!(error.to_string(), format!("another daemon answers at {}", path.display()));
     let config = config(&path);
     let (live, reloader) = behind(&config);
-    assert!(Socket::open(&config, &live, &reloader).is_none());
+    assert!(Socket::open(&config, &live, &reloader, &nobody(), None).is_none());
     ask(&path, &subject("example.com")).await.expect("an answer of the first");
     drop(first);
     assert!(!path.exists());
@@ -176,7 +186,7 @@ async fn no_path_is_no_socket() {
     let config = Config::parse("[admin]\nsocket = ''", "c.toml", &Overrides::default());
     let config = config.expect("valid");
     let (live, reloader) = behind(&config);
-    assert!(Socket::open(&config, &live, &reloader).is_none());
+    assert!(Socket::open(&config, &live, &reloader, &nobody(), None).is_none());
 }
 
 #[tokio::test]
@@ -234,7 +244,8 @@ async fn no_more_than_so_many_wait_for_a_reload() {
     let directory = Directory::new();
     let path = directory.socket();
     let (live, reloader) = behind(&config(&path));
-    let _socket = Socket::try_open(&path, Guard::new(&path), &live, &reloader).expect("opens");
+    let _socket =
+        Socket::try_open(&path, desk(Guard::new(&path), &live, &reloader), None).expect("opens");
     // The first one that has to wait for its file keeps all others waiting.
     let mut queue = Vec::new();
     while queue.len() < 64 {
@@ -325,10 +336,35 @@ fn an_open_socket_keeps_its_state_alive_no_longer_than_itself() {
     let (live, reloader) = behind(&config);
     let others = Arc::strong_count(&live);
     runtime.block_on(async {
-        let socket = Socket::open(&config, &live, &reloader).expect("opens");
+        let socket = Socket::open(&config, &live, &reloader, &nobody(), None).expect("opens");
         assert_eq!(Arc::strong_count(&live), others + 1);
         drop(socket);
         tokio::task::yield_now().await;
         assert_eq!(Arc::strong_count(&live), others);
     });
+}
+
+#[tokio::test]
+async fn a_successor_goes_on_with_the_socket_and_its_file() {
+    let directory = Directory::new();
+    let path = directory.socket();
+    let first = open(&path);
+    let handed = first.share().expect("a descriptor");
+    let config = config(&path);
+    let (live, reloader) = behind(&config);
+    let second = Socket::open(&config, &live, &reloader, &nobody(), Some(handed)).expect("open");
+    first.leave().await;
+    assert!(path.exists());
+    ask(&path, &subject("example.com")).await.expect("an answer of the second");
+    drop(second);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn who_asks_for_an_upgrade_is_told_why_there_is_none() {
+    let directory = Directory::new();
+    let path = directory.socket();
+    let _socket = open(&path);
+    let answer = client::upgrade(&path).await.expect("an answer");
+    assert_eq!(answer, UpgradeAnswer::Refused("the daemon is stopping".to_owned()));
 }

@@ -45,7 +45,7 @@ impl Proxy {
         let thread = thread::spawn(move || {
             let _collecting = collector.collect();
             let listeners =
-                Listeners { transparent: vec![], datagrams: vec![], explicit: Some(door) };
+                Listeners { transparent: vec![], datagrams: vec![], explicit: vec![door] };
             let live = Live::new(State::new(&config, None, std::sync::Arc::default()));
             let pulse = Pulse::new(NonZeroUsize::MIN);
             let worker = WorkerStart { number: 0, listeners, live, pulse, stopped };
