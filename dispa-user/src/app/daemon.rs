@@ -268,7 +268,7 @@ impl Daemon {
         let _ = request.send(Ok(pid));
         drop((page, monitor));
         let left = socket.map(|socket| tokio::spawn(socket.leave()));
-        self.end(state.http.upgrade_timeout).await;
+        self.end(Phase::Retiring, state.http.upgrade_timeout).await;
         drop(left);
     }
 
@@ -279,14 +279,14 @@ impl Daemon {
         if let Some(interception) = &state.interception {
             interception.detach();
         }
-        self.end(state.http.drain_timeout).await;
+        self.end(Phase::Draining, state.http.drain_timeout).await;
     }
 
     /// Takes nothing new; what is open may end, for as long as `patience` lasts.
-    async fn end(self, patience: Duration) {
+    async fn end(self, phase: Phase, patience: Duration) {
         let begun = Instant::now();
         let state = self.live.state();
-        self.stop.advance(Phase::Draining);
+        self.stop.advance(phase);
         let stop = self.stop.clone();
         tokio::spawn(async move {
             sleep(patience).await;

@@ -70,7 +70,7 @@ impl PathProver {
     /// Looks until the daemon stops.
     pub async fn run(mut self, mut stopped: Stopped) {
         tokio::select! {
-            () = stopped.reached(Phase::Draining) => {}
+            () = stopped.reached(Phase::Retiring) => {}
             () = self.look_for_ever() => {}
         }
     }

@@ -7,6 +7,8 @@ use tokio::sync::watch;
 pub enum Phase {
     /// Serving.
     Running,
+    /// Another daemon has taken over: taking no new connection; those that are open may ask once more.
+    Retiring,
     /// Taking nothing new, finishing what is there.
     Draining,
     /// Dropping what is left.

@@ -187,7 +187,7 @@ async fn answer_all(flow: Rc<Flow>, relay: Rc<Relay>) {
     tokio::select! {
         () = answer_until_idle(&flow, &relay) => {}
         () = flow.evicted.notified() => return,
-        () = stopped.reached(Phase::Draining) => {
+        () = stopped.reached(Phase::Retiring) => {
             let rest = answer_while(&flow, &relay, || flow.unanswered.get() > 0);
             let _ = timeout(DRAIN_LIMIT, rest).await;
         }

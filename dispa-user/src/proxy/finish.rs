@@ -212,7 +212,7 @@ impl Record {
         }
         match self.ending.stopped.phase() {
             Phase::Stopping => Outcome::Stopped,
-            Phase::Running | Phase::Draining => Outcome::ClientAborted,
+            Phase::Running | Phase::Retiring | Phase::Draining => Outcome::ClientAborted,
         }
     }
 }

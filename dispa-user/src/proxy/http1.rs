@@ -123,8 +123,9 @@ async fn busy(
     let mut connection = builder.serve_connection(TokioIo::new(gate), service);
 
     let mut stopped = worker.stopped.clone();
-    let mut draining = pin!(stopped.reached(Phase::Draining));
-    let mut drains = false;
+    let mut retiring = pin!(stopped.reached(Phase::Retiring));
+    let mut draining = pin!(worker.begins_nothing_new(ON_ITS_WAY));
+    let mut ends = false;
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_idle = false;
@@ -136,8 +137,10 @@ async fn busy(
             if hop.has_interim() || hop.takes_up() {
                 continue;
             }
-            if !drains && draining.as_mut().poll(context).is_ready() {
-                drains = true;
+            // With the answer to a request the client is told that it is the last one.
+            let retires = !ends && hop.is_busy() && retiring.as_mut().poll(context).is_ready();
+            if retires || !ends && draining.as_mut().poll(context).is_ready() {
+                ends = true;
                 Pin::new(&mut connection).graceful_shutdown();
                 continue;
             }
@@ -150,7 +153,7 @@ async fn busy(
             if hop.is_blocked(body_timeout) {
                 return Poll::Ready(Why::Stuck);
             }
-            if !hop.is_late(header_timeout) && hop.is_idle() && !drains {
+            if !hop.is_late(header_timeout) && hop.is_idle() && !ends {
                 if was_idle {
                     return Poll::Ready(Why::Idle);
                 }

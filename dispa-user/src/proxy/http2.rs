@@ -70,7 +70,7 @@ pub(super) async fn serve(stream: TcpStream, seen: Bytes, client: Client, worker
     let mut connection = Box::pin(connection);
 
     let mut stopped = worker.stopped.clone();
-    let mut draining = pin!(stopped.reached(Phase::Draining));
+    let mut draining = pin!(stopped.reached(Phase::Retiring));
     let mut ending = false;
     let mut ticks = interval_at(Instant::now() + TICK, TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

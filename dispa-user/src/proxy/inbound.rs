@@ -76,6 +76,11 @@ impl Hop {
         self.interim.borrow_mut().clear();
     }
 
+    /// Whether an exchange is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
     /// Whether the stream must be asked again, once: the exchange that held the next request, or the
     /// end of the stream, is over.
     pub(super) fn takes_up(&self) -> bool {

@@ -176,8 +176,10 @@ impl WorkerStart {
 
 /// Waits for the end: what is open may finish, until the daemon's patience does.
 async fn drain(worker: &Worker, mut stopped: Stopped, accepting: Vec<JoinHandle<()>>) {
-    stopped.reached(Phase::Draining).await;
+    stopped.reached(Phase::Retiring).await;
     worker.connections.close_idle();
+    // Whatever the hurry: a connection is counted as open only when it is accepted.
+    sleep(LAST_ACCEPTS).await;
     let finish = async {
         for task in accepting {
             // A panic has been told of.
@@ -197,7 +199,7 @@ fn accept(listener: Listener, door: Door, worker: &Rc<Worker>) -> io::Result<Joi
     Ok(tokio::task::spawn_local(async move {
         let mut stopped = worker.stopped.clone();
         tokio::select! {
-            () = stopped.reached(Phase::Draining) => {}
+            () = stopped.reached(Phase::Retiring) => {}
             () = accept_all(&listener, door, &worker) => {}
         }
         // Connections that were made before it was known that we stop are in the queue, or about

@@ -145,3 +145,21 @@ fn what_was_learned_of_wildcards_goes_on() -> Result<()> {
         dispa.stop().map(drop)
     })
 }
+
+#[test]
+fn a_kept_connection_may_ask_once_more_and_is_told_that_it_is_the_last_time() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let dispa = site.dispa(&config())?;
+        let mut kept = Client::connect(Config::EXPLICIT_DOOR)?;
+        let answer = kept.get(Site::DOOR, "/")?;
+        ensure!(answer.status == 200 && answer.head.field("connection").is_none(), "{answer:?}");
+        dispa.upgrade()?;
+        let answer = kept.get(Site::DOOR, "/")?;
+        ensure!(
+            answer.status == 200 && answer.head.field("connection") == Some("close"),
+            "{answer:?}"
+        );
+        dispa.stop().map(drop)
+    })
+}
