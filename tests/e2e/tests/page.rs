@@ -140,52 +140,58 @@ fn numbers_move_under_traffic_and_are_those_of_the_metrics() -> Result<()> {
     })
 }
 
+/// Searches with these fields of the form, and waits for the answer.
+fn search(fields: &str) -> [String; 2] {
+    let submit = format!(
+        "say (at('search').reset(), Object.entries({fields}).forEach(([id, it]) => {{ at(id).value = it; }}), \
+         at('search').requestSubmit())"
+    );
+    [submit, FOUND.to_owned()]
+}
+
+const FOUND: &str = "until at('found').textContent !== 'searching'";
+
+/// Looks for records in every way that the page has.
+fn searches(url: String) -> Vec<String> {
+    let told = "say [at('found').textContent, at('records').rows.length, at('newer').disabled, at('older').disabled]";
+    let written = "until model.status !== null && model.status.traffic_log[0].written === 157";
+    let mut steps = vec![url, written.to_owned()];
+    steps.extend(search("{}"));
+    for step in ["older", "newer"] {
+        let click = format!("say at('{step}').click()");
+        steps.extend([told.to_owned(), click, FOUND.to_owned()]);
+    }
+    steps.push(told.to_owned());
+    let past = "new Date(Date.now() - 864e5 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(0, 19)";
+    for fields in [
+        "{ status: '4xx' }".to_owned(),
+        "{ host: '*.com', process: 'curl' }".to_owned(),
+        "{ slower: '60000' }".to_owned(),
+        format!("{{ since: {past} }}"),
+        format!("{{ until: {past} }}"),
+    ] {
+        steps.extend(search(&fields));
+        steps.push(told.to_owned());
+    }
+    steps.extend(search("{ status: 'abc' }"));
+    steps.push("say at('found').textContent".to_owned());
+    steps.extend(search("{ status: '404', host: 'door.test' }"));
+    steps.push("say at('records').innerText".to_owned());
+    // As wide as a desk, and as a phone: nothing but tables is wider.
+    for width in [1_280, 390] {
+        steps.push(format!("size {width}"));
+        steps.push("say document.documentElement.scrollWidth".to_owned());
+    }
+    steps
+}
+
 #[test]
 fn the_traffic_log_is_searched_page_by_page() -> Result<()> {
     Lab::run(|lab| {
         let shown = Shown::new(lab)?;
         let _dispa = shown.start()?;
         traffic(&shown.site, 150)?;
-        let url = format!("open http://127.0.0.1:9080/#{}", shown.token()?);
-        let found = "say [at('found').textContent, at('records').rows.length, at('newer').disabled, at('older').disabled]";
-        let search = |fields: &str| {
-            format!(
-                "say (at('search').reset(), Object.entries({fields}).forEach(([id, it]) => {{ at(id).value = it; }}), \
-                 at('search').requestSubmit())"
-            )
-        };
-        let done = "until at('found').textContent !== 'searching'";
-        let refused = search("{ status: 'abc' }");
-        let mut steps = vec![
-            url,
-            "until model.status !== null && model.status.traffic_log[0].written === 157".to_owned(),
-            search("{}"),
-        ];
-        for step in ["older", "newer"] {
-            steps.extend([done.to_owned(), found.to_owned(), format!("say at('{step}').click()")]);
-        }
-        steps.extend([done.to_owned(), found.to_owned()]);
-        let past = "new Date(Date.now() - 864e5 - new Date().getTimezoneOffset() * 6e4).toISOString().slice(0, 19)";
-        for fields in [
-            "{ status: '4xx' }".to_owned(),
-            "{ host: '*.com', process: 'curl' }".to_owned(),
-            "{ slower: '60000' }".to_owned(),
-            format!("{{ since: {past} }}"),
-            format!("{{ until: {past} }}"),
-        ] {
-            steps.extend([search(&fields), done.to_owned(), found.to_owned()]);
-        }
-        steps.extend([refused, done.to_owned(), "say at('found').textContent".to_owned()]);
-        steps.extend([
-            search("{ status: '404', host: 'door.test' }"),
-            done.to_owned(),
-            "say at('records').innerText".to_owned(),
-            // As wide as a phone, and as a desk: nothing but tables is wider.
-            "size 1280".to_owned(),
-            "say document.documentElement.scrollWidth".to_owned(),
-            "size 390".to_owned(),
-            "say document.documentElement.scrollWidth".to_owned(),
-        ]);
+        let steps = searches(format!("open http://127.0.0.1:9080/#{}", shown.token()?));
         let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
         let mut told = shown.browse(&steps)?;
         // What sets fields and clicks has no value.

@@ -330,6 +330,35 @@ mod tests {
     }
 
     #[test]
+    fn what_another_daemon_has_is_left_to_it() {
+        let scratch = Scratch::new();
+        fill(
+            &scratch,
+            &["traffic-2024-01-30.log", "traffic-2024-01-31.log", "traffic-2020-01-01.log"],
+        );
+        let archive = archive(&scratch, u64::MAX);
+        let held = ["traffic-2024-01-31.log", "traffic-2020-01-01.log"].map(|name| {
+            let file = fs::File::open(scratch.path(name)).expect("there");
+            file.try_lock().expect("free");
+            file
+        });
+        let error = look(&archive).expect_err("two are not free");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        assert_eq!(
+            names(&scratch),
+            ["traffic-2020-01-01.log", "traffic-2024-01-30.log.zst", "traffic-2024-01-31.log"]
+        );
+        drop(held);
+        let directory = fs::File::open(scratch.path("")).expect("there");
+        directory.try_lock().expect("free");
+        look(&archive).expect_err("another one sees to it");
+        drop(directory);
+        look(&archive).expect("looks");
+        let packed = ["traffic-2024-01-30.log.zst", "traffic-2024-01-31.log.zst"];
+        assert_eq!(names(&scratch), packed);
+    }
+
+    #[test]
     fn what_cannot_be_dealt_with_keeps_nothing_else() {
         let scratch = Scratch::new();
         fs::create_dir(scratch.path("traffic-2020-01-01.log")).expect("made");
