@@ -119,7 +119,8 @@ impl PathProver {
     /// Whether this process is among those whose connections are redirected.
     fn lives_in_the_cgroup(&self) -> bool {
         let own = self.hierarchy.as_ref().and_then(|it| it.own().ok());
-        own.zip(self.interception.attached()).is_some_and(|(own, of)| own.starts_with(of))
+        let attached = self.interception.attached().and_then(|it| it.canonicalize().ok());
+        own.zip(attached).is_some_and(|(own, attached)| own.starts_with(attached))
     }
 
     async fn probe(&self, to: SocketAddr, is_redirected: bool) -> Result<(), Fault> {
