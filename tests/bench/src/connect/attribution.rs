@@ -14,6 +14,7 @@ use dispa_lab::Cgroup;
 use dispa_user::{
     attribution::Attribution,
     config::{Config, Overrides},
+    keeper::Lookup,
     net::SocketDiag,
 };
 use socket2::SockRef;
@@ -160,7 +161,7 @@ impl Side {
         let intercept = Config::parse(&text, "bench", &Overrides::default())?.intercept;
         let interceptor = &self.attached.interceptor;
         let clients = interceptor.clients().context("nothing is noted")?;
-        Ok(Attribution::new(clients, interceptor.selected_cgroups(), &intercept))
+        Ok(Attribution::new(clients, interceptor.selected_cgroups(), &intercept, &Lookup::own()))
     }
 
     fn kernel_times(
