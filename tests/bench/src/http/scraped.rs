@@ -112,12 +112,13 @@ fn turn(size: ScrapeSize, rate: u32) -> Result<(Turn, Vec<(f64, usize)>)> {
 fn scrape(rate: u32, lasts: Duration) -> Result<Vec<(f64, usize)>> {
     let Some(every) = Duration::from_secs(1).checked_div(rate) else { return Ok(Vec::new()) };
     paced::pin_to_load()?;
-    let mut line = Line::to(METRICS)?;
     let mut scraped = Vec::new();
     let begin = Instant::now() + every / 2;
     Pace { begin, every, end: begin + lasts }.keep(|_| {
         let asked = Instant::now();
-        let (status, length) = line.ask("localhost:9090", "/metrics").context("a scrape")?;
+        // It is closed with each answer.
+        let (status, length) =
+            Line::to(METRICS)?.ask("localhost:9090", "/metrics").context("a scrape")?;
         ensure!(status == "HTTP/1.1 200 OK", "{status}");
         scraped.push((asked.elapsed().as_secs_f64() * 1e6, length));
         Ok(())
