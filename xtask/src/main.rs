@@ -107,8 +107,8 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz { seconds } => fuzz::fuzz(seconds),
         Command::Demo => show(),
         Command::Bench { arguments } => bench::bench(&arguments),
-        Command::Package { form, binary } => package::package(form, binary),
-        Command::TestService { binary } => service::test(binary),
+        Command::Package { form, binary } => package::package(form, binary.as_deref()),
+        Command::TestService { binary } => service::test(binary.as_deref()),
         Command::Tidy => tidy::tidy(),
     }
 }

@@ -89,19 +89,19 @@ impl<'lab> Service<'lab> {
         let said = run(&mut command, SOON)?.success()?;
         let ours = format!("pid={},", self.dispa.id());
         let lines = said.lines().filter(|line| line.contains(&ours));
-        lines.map(listener).collect()
+        Ok(lines.map(listener).collect())
     }
 
     /// Every file it made, where it would be in a service, and its mode.
     fn files(&self) -> Result<BTreeSet<String>> {
         let lab = self.lab.directory();
-        let made: [(&str, PathBuf); 3] = [
+        let places: [(&str, PathBuf); 3] = [
             ("/run", "/run".into()),
             ("/var/lib/dispa", lab.join("lib")),
             ("/var/log/dispa", lab.join("log")),
         ];
         let mut files = BTreeSet::new();
-        for (there, here) in made {
+        for (there, here) in places {
             for line in found(&here)?.lines() {
                 let (mode, path) = line.split_once(' ').context("find told no path")?;
                 files.insert(format!("{there}/{} {mode}", undated(path)));
@@ -119,12 +119,12 @@ impl<'lab> Service<'lab> {
 }
 
 /// `PROTOCOL ADDRESS` of a line of `ss`.
-fn listener(line: &str) -> Result<String> {
+fn listener(line: &str) -> String {
     let fields: Vec<_> = line.split_whitespace().collect();
     let protocol = fields[0].replace("u_str", "unix");
     let address = fields[4];
     let chosen = address.rsplit_once(':').filter(|(host, _)| host.ends_with("%lo"));
-    Ok(chosen.map_or(format!("{protocol} {address}"), |(host, _)| format!("{protocol} {host}:*")))
+    chosen.map_or(format!("{protocol} {address}"), |(host, _)| format!("{protocol} {host}:*"))
 }
 
 fn found(directory: &Path) -> Result<String> {

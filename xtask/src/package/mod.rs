@@ -27,10 +27,10 @@ pub(crate) enum Form {
 }
 
 /// Makes the form asked for, or all, of the program given or else of one built for it.
-pub(crate) fn package(form: Option<Form>, binary: Option<PathBuf>) -> Result<()> {
+pub(crate) fn package(form: Option<Form>, binary: Option<&Path>) -> Result<()> {
     setup::ensure(setup::PACKAGE)?;
     for form in Form::value_variants().iter().filter(|it| form.is_none_or(|form| form == **it)) {
-        let binary = binary.clone().map_or_else(|| form.program(), Ok)?;
+        let binary = binary.map_or_else(|| form.program(), |it| Ok(it.to_owned()))?;
         let made = form.pack(&binary)?;
         shell::step(&made.display().to_string(), "docs/install.md tells how to install it");
     }

@@ -41,21 +41,20 @@ const STEPS: [&str; 18] = [
 ];
 
 /// Packs the program given, or else one built for it, and has a guest try it.
-pub(crate) fn test(binary: Option<PathBuf>) -> Result<()> {
+pub(crate) fn test(binary: Option<&Path>) -> Result<()> {
     failure::require_root("the guest's Debian is unpacked with its owners and devices")?;
     setup::ensure(setup::SERVICE)?;
-    let binary = match binary {
-        Some(binary) => binary,
-        None => {
-            ebpf::build()?;
-            build::daemon(true)?;
-            build::released_daemon()
-        }
-    };
+    let binary = binary.map_or_else(released, |it| Ok(it.to_owned()))?;
     let image = image::ensure()?;
     let errands = pack(&binary)?;
     shell::step("boot the guest", "what it says follows; it takes some minutes");
     check(&guest::run(&image, &errands)?)
+}
+
+fn released() -> Result<PathBuf> {
+    ebpf::build()?;
+    build::daemon(true)?;
+    Ok(build::released_daemon())
 }
 
 /// An archive with what the guest is to do and the packages it is to do it with.
