@@ -230,5 +230,11 @@ fn it_describes_itself_to_shells_and_readers() -> Result<()> {
     assert!(told.contains("_dispa"), "{told}");
     let page = dispa(&["man"])?.success()?;
     assert!(page.contains(".TH dispa 1") && page.contains("doctor"), "{page}");
-    Ok(())
+    let pages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    fs::create_dir_all(&pages)?;
+    dispa(&["man", "--all-into", &pages.display().to_string()])?.success()?;
+    for name in ["dispa.1", "dispa-reload.1", "dispa-config-show.1"] {
+        assert!(fs::read_to_string(pages.join(name))?.contains(".TH"), "{name}");
+    }
+    Ok(fs::remove_dir_all(pages)?)
 }
