@@ -172,6 +172,10 @@ under_load() {
     echo "figure: $*: $(cat /root/load.txt)"
 }
 
+nobody_was_failed() {
+    if grep -e failed -e refused /root/load.txt; then fail "somebody got no answer"; fi
+}
+
 # Installs a package while the service runs: the new program takes over, and nobody notices.
 upgrades() {
     before=$(main_process)
@@ -211,14 +215,14 @@ restarts_after_an_upgrade() {
     upgrades "$here/first.deb"
     successor=$(main_process)
     under_load systemctl restart $unit
-    ! grep -e failed -e refused /root/load.txt
+    nobody_was_failed
     journalctl _PID="$successor" | grep -q 'dispa\[[0-9]*\]: stopped' || fail "it was killed"
     answered_by backend
 }
 
 stops() {
     under_load systemctl stop $unit
-    ! grep -e failed -e refused /root/load.txt
+    nobody_was_failed
     answered_by origin
     nothing_in_the_kernel
 }
