@@ -203,6 +203,11 @@ pub(super) fn touch(path: &Path) -> io::Result<()> {
     options.append(true).create(true).mode(FILE_MODE).open(path).map(drop)
 }
 
+/// Makes a file that others may not read, not even before it is whole.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+}
+
 /// Makes a directory, and those above it.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)

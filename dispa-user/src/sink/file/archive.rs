@@ -16,7 +16,7 @@ use super::{Name, day_of, listed, newest};
 use crate::{
     config::LogFiles,
     sink::{
-        lines::{hold, is_at},
+        lines::{self, hold, is_at},
         present::Present,
     },
 };
@@ -166,7 +166,7 @@ impl Archive {
             // It was compressed, and not removed any more.
             return fs::remove_file(path);
         }
-        let mut packed = File::create(&part)?;
+        let mut packed = lines::create(Path::new(&part))?;
         let packing = before
             .map_or(Ok(0), |mut before| io::copy(&mut before, &mut packed))
             .and_then(|_| zstd::stream::copy_encode(&plain, &packed, LEVEL))
