@@ -31,10 +31,14 @@ pub enum Counter {
     Excluded = 11,
     /// The daemon's own, made to see whether connections arrive; it is no program's.
     Probe = 12,
+    /// Passed: as many connections are open as there may be.
+    OverLimit = 13,
+    /// Passed: few more can be opened, and its user's programs in its cgroup have more than their share.
+    OverShare = 14,
 }
 
 /// Entries of the counter array.
-pub const COUNTER_COUNT: u32 = 13;
+pub const COUNTER_COUNT: u32 = 15;
 
 impl Counter {
     /// All of them, in index order.
@@ -52,6 +56,8 @@ impl Counter {
         Self::Dns6,
         Self::Excluded,
         Self::Probe,
+        Self::OverLimit,
+        Self::OverShare,
     ];
 
     /// The name used in logs and metrics.
@@ -71,6 +77,8 @@ impl Counter {
             Self::Dns6 => "dns_v6",
             Self::Excluded => "excluded",
             Self::Probe => "probe",
+            Self::OverLimit => "over_limit",
+            Self::OverShare => "over_share",
         }
     }
 }

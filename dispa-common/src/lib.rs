@@ -11,6 +11,7 @@ mod client;
 mod counters;
 mod destination;
 mod event;
+mod load;
 pub mod selection;
 mod slot;
 
@@ -19,6 +20,7 @@ pub use client::{CLIENT_COUNT, ClientProcess};
 pub use counters::{COUNTER_COUNT, Counter};
 pub use destination::{Destination4, Destination6, Origin};
 pub use event::Event;
+pub use load::{ClientGroup, GREEDY_COUNT, level};
 pub use slot::{
     PROBE_SLOT, PROBE_SOURCE4, SLOT_COUNT, SLOT4_BASE, SLOT4_MASK, SlotPrefix6, slot_of_v4,
     slot_to_v4,
@@ -50,6 +52,8 @@ pub mod maps {
     pub const SELECTED_USERS: &str = "SELECTED_USERS";
     /// LRU hash by cgroup v2 id: [`crate::selection::verdict`] flags.
     pub const SELECTED_CGROUPS: &str = "SELECTED_CGROUPS";
+    /// Hash by [`crate::ClientGroup`]: those that have more than their share of connections.
+    pub const GREEDY: &str = "GREEDY";
     /// Per-CPU hash by backend number: [`crate::BackendCounts`]. Entries are made by the daemon alone.
     pub const BACKENDS: &str = "BACKENDS";
 }
@@ -137,8 +141,8 @@ pub struct Control {
     pub heartbeat_ns: u64,
     /// 1: pass every connection on.
     pub paused: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// How much room there is: one of [`level`].
+    pub load: u32,
 }
 
 /// Storage of a socket that belongs to the daemon itself; see [`maps::OWN_SOCKETS`].
@@ -166,6 +170,8 @@ mod pod {
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::ClientProcess {}
     // SAFETY: as above.
+    unsafe impl aya::Pod for crate::ClientGroup {}
+    // SAFETY: as above.
     unsafe impl aya::Pod for crate::OwnSocket {}
     // SAFETY: as above.
     unsafe impl aya::Pod for crate::Destination4 {}
@@ -182,8 +188,8 @@ mod pod {
 #[cfg(test)]
 mod tests {
     use super::{
-        BackendCounts, ClientProcess, Control, Destination4, Destination6, Event, Origin,
-        OwnSocket, SlotPrefix6,
+        BackendCounts, ClientGroup, ClientProcess, Control, Destination4, Destination6, Event,
+        Origin, OwnSocket, SlotPrefix6,
     };
     use core::mem::{align_of, size_of};
 
@@ -192,6 +198,7 @@ mod tests {
         assert_eq!((size_of::<Control>(), align_of::<Control>()), (16, 8));
         assert_eq!((size_of::<OwnSocket>(), align_of::<OwnSocket>()), (8, 4));
         assert_eq!((size_of::<ClientProcess>(), align_of::<ClientProcess>()), (24, 8));
+        assert_eq!((size_of::<ClientGroup>(), align_of::<ClientGroup>()), (16, 8));
         assert_eq!((size_of::<Destination4>(), align_of::<Destination4>()), (8, 4));
         assert_eq!((size_of::<Destination6>(), align_of::<Destination6>()), (20, 4));
         assert_eq!((size_of::<Origin>(), align_of::<Origin>()), (20, 4));

@@ -9,7 +9,7 @@ use dispa_common::{
     Counter, Event, HEARTBEAT_LIMIT_NS, Origin, OwnSocket, PROBE_SOURCE4, PROXY_PRIORITY,
 };
 
-use crate::{context, maps, selection::is_selected};
+use crate::{context, crowd::has_room, maps, selection::is_selected};
 
 const SOL_SOCKET: i32 = 1;
 const SO_PRIORITY: i32 = 12;
@@ -46,7 +46,7 @@ pub fn admit(ctx: &SockAddrContext) -> Result<Whose, Counter> {
 
 #[inline(always)]
 fn check(ctx: &SockAddrContext, is_probe: bool) -> Result<(), Counter> {
-    let (heartbeat_ns, paused) = maps::control().ok_or(Counter::StaleHeartbeat)?;
+    let (heartbeat_ns, paused, load) = maps::control().ok_or(Counter::StaleHeartbeat)?;
     if paused {
         return Err(Counter::Paused);
     }
@@ -65,7 +65,7 @@ fn check(ctx: &SockAddrContext, is_probe: bool) -> Result<(), Counter> {
     if now_ns.wrapping_sub(heartbeat_ns) > HEARTBEAT_LIMIT_NS {
         return Err(Counter::StaleHeartbeat);
     }
-    Ok(())
+    if is_probe { Ok(()) } else { has_room(ctx, load) }
 }
 
 /// Whether it is another instance's: on its way to a backend, or a probe.

@@ -14,6 +14,7 @@ mod backends;
 mod clients;
 mod connect;
 mod context;
+mod crowd;
 mod datagram;
 mod maps;
 mod peer;

@@ -9,14 +9,16 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, Queue, RingBuf},
 };
 use dispa_common::{
-    BACKEND_COUNT, BackendCounts, CLIENT_COUNT, COUNTER_COUNT, ClientProcess, Control, Counter,
-    DESTINATION_COUNT, Destination4, Destination6, EVENT_RING_BYTES, Event, FREE_SLOT_COUNT,
-    Origin, OwnSocket, PORT_WORDS, SLOT_COUNT, SlotPrefix6, selection,
+    BACKEND_COUNT, BackendCounts, CLIENT_COUNT, COUNTER_COUNT, ClientGroup, ClientProcess, Control,
+    Counter, DESTINATION_COUNT, Destination4, Destination6, EVENT_RING_BYTES, Event,
+    FREE_SLOT_COUNT, GREEDY_COUNT, Origin, OwnSocket, PORT_WORDS, SLOT_COUNT, SlotPrefix6,
+    selection,
 };
 
 const _: () = assert!(size_of::<Control>() == 16 && align_of::<Control>() == 8);
 const _: () = assert!(size_of::<OwnSocket>() == 8);
 const _: () = assert!(size_of::<ClientProcess>() == 24);
+const _: () = assert!(size_of::<ClientGroup>() == 16);
 const _: () = assert!(size_of::<Destination4>() == 8);
 const _: () = assert!(size_of::<Destination6>() == 20);
 const _: () = assert!(size_of::<Origin>() == 20);
@@ -62,6 +64,10 @@ pub static SELECTED_USERS: HashMap<u32, u8> =
 #[map]
 pub static SELECTED_CGROUPS: LruHashMap<u64, u8> =
     LruHashMap::with_max_entries(selection::CGROUP_COUNT, 0);
+
+#[map]
+pub static GREEDY: HashMap<ClientGroup, u8> =
+    HashMap::with_max_entries(GREEDY_COUNT, BPF_F_NO_PREALLOC);
 
 #[map]
 static BACKENDS: PerCpuHashMap<u32, BackendCounts> =
@@ -161,15 +167,16 @@ pub fn caught(port: u16) -> bool {
     word.is_some_and(|word| word & (1 << (port & 63)) != 0)
 }
 
-/// The control block as the daemon last wrote it: (heartbeat in ns, paused).
+/// The control block as the daemon last wrote it: (heartbeat in ns, paused, load).
 #[inline(always)]
-pub fn control() -> Option<(u64, bool)> {
+pub fn control() -> Option<(u64, bool, u32)> {
     let control = CONTROL.get_ptr(0)?;
     // SAFETY: an array map's entry lives as long as the map; volatile, for user space writes it.
     unsafe {
         Some((
             ptr::read_volatile(&raw const (*control).heartbeat_ns),
             ptr::read_volatile(&raw const (*control).paused) != 0,
+            ptr::read_volatile(&raw const (*control).load),
         ))
     }
 }

@@ -13,7 +13,7 @@ use super::setup::url_of;
 use crate::{
     attribution::{Attribution, Counts},
     sink::Accounts,
-    state::{Interception, Last, State},
+    state::{Interception, Last, Level, Occupancy, State},
     upstream::{Backend, BackendPool, Standing},
 };
 pub use domains::DomainStatus;
@@ -36,6 +36,9 @@ pub struct Status {
     /// Where it listens.
     #[serde(default)]
     pub doors: DoorStatus,
+    /// How many clients are connected.
+    #[serde(default)]
+    pub clients: ClientStatus,
     /// What the kernel's part has done; `None` where interception is off.
     #[serde(default)]
     pub kernel: Option<KernelStatus>,
@@ -63,6 +66,19 @@ pub struct Status {
     pub traffic_log: Vec<Accounts>,
     /// The pool of the list of targets first.
     pub pools: Vec<PoolStatus>,
+}
+
+/// Connections of clients that are open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientStatus {
+    /// How many.
+    pub open: usize,
+    /// How many may be.
+    pub most: usize,
+    /// Whether new ones are taken: `room` (all), `crowded` (not of those who have half of them) or `full`.
+    pub level: String,
+    /// What that is for want of, if it is: `descriptors` or `memory`.
+    pub short_of: Option<String>,
 }
 
 /// Connections at the doors, by what is known of the program that made them.
@@ -180,6 +196,7 @@ impl Status {
             generation: state.generation,
             last_reload: ReloadStatus::of(last),
             doors: DoorStatus::of(state),
+            clients: ClientStatus::of(state.capacity.occupancy()),
             kernel: interception.and_then(|it| KernelStatus::of(it)),
             path: interception.map(|it| PathStatus::of(it)),
             domains,
@@ -198,6 +215,22 @@ impl AttributionCounts {
     fn of(attribution: &Attribution) -> Self {
         let Counts { attributed, unnamed, unknown, remote } = attribution.counts();
         Self { attributed, unnamed, unknown, remote }
+    }
+}
+
+impl ClientStatus {
+    fn of(it: Occupancy) -> Self {
+        let level = match it.level {
+            Level::Room => "room",
+            Level::Crowded => "crowded",
+            Level::Full => "full",
+        };
+        Self {
+            open: it.open,
+            most: it.most,
+            level: level.to_owned(),
+            short_of: it.short_of.map(|it| it.name().to_owned()),
+        }
     }
 }
 

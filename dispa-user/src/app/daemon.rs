@@ -21,7 +21,7 @@ use crate::{
     config::{CgroupChoice, Config, Scheme},
     control::{
         HangUp, Learner, PathProver, ReloadSignals, StopSignals, follow_file, log_events,
-        watch_backends,
+        watch_backends, watch_room,
     },
     dns::Lesson,
     keeper::Keeper,
@@ -182,6 +182,7 @@ impl Daemon {
         let pulse = Pulse::new(config.server.workers);
         let workers = start_workers(listeners, &live, &pulse, &stopped)?;
         watch_backends(&live);
+        watch_room(&live);
         let daemon = Self { live, stop, workers, pulse, stopped, ports, page, keeper };
         if let Err(error) = daemon.start_intercepting(plan, lessons).await {
             daemon.stop().await;
@@ -465,6 +466,8 @@ fn report(state: &State) {
             dns_v4 = report.outcomes.of(Counter::Dns4),
             dns_v6 = report.outcomes.of(Counter::Dns6),
             excluded = report.outcomes.of(Counter::Excluded),
+            over_limit = report.outcomes.of(Counter::OverLimit),
+            over_share = report.outcomes.of(Counter::OverShare),
             attributed = report.attributed.attributed,
             unnamed = report.attributed.unnamed,
             unattributed = report.attributed.unknown,

@@ -15,19 +15,20 @@ mod status;
 
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use dispa_common::ClientProcess;
+use dispa_common::{ClientGroup, ClientProcess};
 
 use crate::{
     config::Intercept,
     exchange::Process,
     keeper::Lookup,
-    kernel::{Clients, SelectedCgroups},
+    kernel::{Cgroup2, Clients, SelectedCgroups},
     net::SocketDiag,
 };
 
@@ -42,6 +43,8 @@ pub use selection::kernel_selection;
 pub struct Attributed {
     /// The process; `None` where it is not known.
     pub process: Option<Arc<Process>>,
+    /// With whom it shares what room there is; `None` where that is not known.
+    pub group: Option<ClientGroup>,
     /// It is not among those whose connections are intercepted, which the kernel side could not know.
     pub left_alone: bool,
 }
@@ -66,6 +69,9 @@ pub struct Attribution {
     /// Where more than numbers are wanted.
     named: Option<(Names, Cgroups)>,
     judge: Option<Judge>,
+    /// There are programs that are not intercepted. Who arrives without having been redirected may be one
+    /// of them, and is to reach nothing that it could not reach by itself.
+    leaves_some_alone: AtomicBool,
     attributed: AtomicU64,
     unnamed: AtomicU64,
     unknown: AtomicU64,
@@ -89,8 +95,17 @@ impl Attribution {
         if let Some(judge) = &judge {
             judge.judge_those_there();
         }
+        let has_lists = !intercept.include.is_empty() || !intercept.exclude.is_empty();
+        let leaves_some_alone = AtomicBool::new(has_lists);
         let (attributed, unnamed, unknown, remote) = Default::default();
-        Self { clients, named, judge, attributed, unnamed, unknown, remote }
+        Self { clients, named, judge, leaves_some_alone, attributed, unnamed, unknown, remote }
+    }
+
+    /// Connections are redirected that are made in this cgroup directory.
+    pub fn attached(&self, cgroup: &Path) {
+        if !Cgroup2::find().is_ok_and(|mount| mount.root() == cgroup) {
+            self.leaves_some_alone.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Who made the connection from the socket at `client` to the slot `here`.
@@ -104,14 +119,16 @@ impl Attribution {
         let note = cookie(diag, client, here).and_then(|cookie| self.clients.take(cookie));
         let Some(note) = note else {
             self.unknown.fetch_add(1, Ordering::Relaxed);
-            return Attributed { process: None, left_alone: self.judge.is_some() };
+            let left_alone = self.leaves_some_alone.load(Ordering::Relaxed);
+            return Attributed { left_alone, ..Attributed::default() };
         };
         let process = self.process(&note);
         let left_alone = self.judge.as_ref().is_some_and(|it| it.leaves_alone(&process));
         if let (true, Some(judge), Some(path)) = (left_alone, &self.judge, &process.cgroup) {
             judge.judge(note.cgroup, path);
         }
-        Attributed { process: Some(process), left_alone }
+        let group = ClientGroup { cgroup: note.cgroup, user: note.user, padding: 0 };
+        Attributed { process: Some(process), group: Some(group), left_alone }
     }
 
     /// Who made the connection from the socket at `client` to `here`, the explicit door, which is open

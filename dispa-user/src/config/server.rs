@@ -11,6 +11,12 @@ use super::value::{Reading, Value, integer, parsed, seconds};
 const DEFAULT_BIND_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const DEFAULT_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_mins(1);
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Enough for a host, and with two descriptors each within what most systems allow.
+const DEFAULT_MAX_CONNECTIONS: usize = 8192;
+const MAX_CONNECTIONS: usize = 1_000_000;
+/// Less than the kernel's tables and a few connections take, and more than a machine has: MiB.
+const LEAST_MEMORY: u64 = 32;
+const MOST_MEMORY: u64 = 1024 * 1024;
 /// More threads than machines have processors.
 const MAX_WORKERS: u16 = 1024;
 
@@ -21,6 +27,11 @@ pub struct Server {
     pub bind_address: SocketAddr,
     /// How many threads accept and forward.
     pub workers: NonZeroUsize,
+    /// How many connections of clients may be open at once, at both doors.
+    pub max_connections: usize,
+    /// How many bytes of memory it may have before it takes no more connections; `None` for half of what
+    /// there is.
+    pub max_memory: Option<u64>,
     /// How long a client connection is kept open while it waits for its next request.
     pub keep_alive_timeout: Duration,
     /// How long a request may wait for the beginning of its response, all attempts together, from
@@ -33,6 +44,14 @@ impl Server {
         Self {
             bind_address: section.key_or("bind_address", socket_address, DEFAULT_BIND_ADDRESS),
             workers: section.key("workers", workers).unwrap_or_else(processors),
+            max_connections: section.key_or(
+                "max_connections",
+                integer(1..=MAX_CONNECTIONS),
+                DEFAULT_MAX_CONNECTIONS,
+            ),
+            max_memory: section
+                .key("max_memory", integer(LEAST_MEMORY..=MOST_MEMORY))
+                .map(|mib: u64| mib * 1024 * 1024),
             keep_alive_timeout: section.key_or(
                 "keep_alive_timeout",
                 seconds,

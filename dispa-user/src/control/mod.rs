@@ -5,6 +5,7 @@ mod events;
 mod file;
 mod learn;
 mod path;
+mod room;
 mod signals;
 mod watch;
 
@@ -12,5 +13,6 @@ pub use events::log_events;
 pub use file::follow_file;
 pub use learn::Learner;
 pub use path::PathProver;
+pub use room::watch_room;
 pub use signals::{HangUp, ReloadSignals, StopSignals};
 pub use watch::watch_backends;

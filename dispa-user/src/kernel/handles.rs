@@ -68,6 +68,11 @@ impl Heartbeat {
         Ok((told.heartbeat_ns, told.paused != 0))
     }
 
+    /// How much room there is, of [`dispa_common::level`].
+    pub fn load(&self, level: u32) -> Result<(), KernelError> {
+        self.update(|control| control.load = level)
+    }
+
     fn update(&self, change: impl FnOnce(&mut Control)) -> Result<(), KernelError> {
         let mut guard = self.control.lock().unwrap_or_else(PoisonError::into_inner);
         let (control, map) = &mut *guard;

@@ -21,8 +21,8 @@ use dispa_common::{
 };
 
 use super::{
-    Clients, Doors, Events, Heartbeat, KernelError, OutcomeCounts, OwnSockets, SelectedCgroups,
-    Selection,
+    Clients, Doors, Events, Greedy, Heartbeat, KernelError, OutcomeCounts, OwnSockets,
+    SelectedCgroups, Selection,
     address::{Key, key_of, origin_address, origin_of, words},
     backends::Backends,
     links::{attach_type, link_programs, linked_to},
@@ -89,6 +89,7 @@ pub struct Interceptor {
     events: Option<Events>,
     clients: Option<Clients>,
     selected_cgroups: SelectedCgroups,
+    greedy: Greedy,
 }
 
 impl fmt::Debug for Interceptor {
@@ -131,6 +132,7 @@ impl Interceptor {
             backends: Backends::new(take(&mut ebpf, maps::BACKENDS, PerCpuHashMap::try_from)?),
             clients: options.clients.then(|| Clients::new(clients)),
             selected_cgroups: SelectedCgroups::new(selected),
+            greedy: Greedy::new(take(&mut ebpf, maps::GREEDY, HashMap::try_from)?),
             events: options.events.then(|| Events::new(ring)).transpose().map_err(|source| {
                 KernelError::System { action: "watch the kernel's event ring", source }
             })?,
@@ -324,6 +326,12 @@ impl Interceptor {
     #[must_use]
     pub fn heartbeat(&self) -> Heartbeat {
         self.control.clone()
+    }
+
+    /// The table of those that have more than their share of connections.
+    #[must_use]
+    pub fn greedy(&self) -> Greedy {
+        self.greedy.clone()
     }
 
     /// The handle that marks sockets as the daemon's own.

@@ -6,7 +6,11 @@ use tokio::net::TcpStream;
 
 use super::{serve::Client, worker::Worker};
 use crate::{
-    attribution::Attributed, exchange::Process, kernel::SlotLease, types::OriginalDestination,
+    attribution::Attributed,
+    exchange::Process,
+    kernel::SlotLease,
+    state::{Capacity, Share},
+    types::OriginalDestination,
 };
 
 /// A connection whose slot stands for something.
@@ -22,14 +26,22 @@ pub(super) struct Arrival {
     pub(super) left_alone: bool,
     /// Keeps the slot's meaning for as long as the connection lives.
     _lease: SlotLease,
+    /// Has it count for whose it is.
+    _share: Option<Share>,
 }
 
 impl Arrival {
     /// Of `client`, by the slot that `lease` holds.
-    pub(super) fn new(client: SocketAddr, whose: Attributed, lease: SlotLease) -> Self {
+    pub(super) fn new(
+        client: SocketAddr,
+        whose: Attributed,
+        lease: SlotLease,
+        capacity: &Arc<Capacity>,
+    ) -> Self {
         let origin = OriginalDestination::new(lease.destination());
-        let Attributed { process, left_alone } = whose;
-        Self { client, origin, process, left_alone, _lease: lease }
+        let Attributed { process, group, left_alone } = whose;
+        let share = group.map(|group| capacity.join(group));
+        Self { client, origin, process, left_alone, _lease: lease, _share: share }
     }
 
     /// The process that made it.
@@ -47,7 +59,7 @@ pub(super) fn of(stream: &TcpStream, worker: &Worker) -> Option<Arrival> {
     let client = stream.peer_addr().ok()?;
     let attribution = interception.attribution();
     let whose = attribution.map(|it| it.of(worker.socket_diag.as_ref(), client, here));
-    Some(Arrival::new(client, whose.unwrap_or_default(), lease))
+    Some(Arrival::new(client, whose.unwrap_or_default(), lease, &worker.capacity))
 }
 
 /// Who speaks to the explicit door; `None`: it is gone again.

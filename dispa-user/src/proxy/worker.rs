@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     io,
     net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd as _,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use crate::{
     kernel::monotonic_ns,
     life::{Phase, Pulse, Rarely, Stopped, Tasks},
     net::{DatagramDoor, Listener, SocketDiag},
-    state::{Interception, Live, State, mark_own},
+    state::{Capacity, Interception, Live, State, mark_own},
     types::Door,
     upstream::{Connections, Mark, RetryBudget},
 };
@@ -41,8 +42,9 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 /// them.
 const LAST_ACCEPTS: Duration = Duration::from_millis(100);
 
-/// How long a worker that could not accept counts as unable to.
-const STARVED: Duration = Duration::from_secs(2);
+/// How long a worker that could not accept counts as unable to. Longer than its next attempt takes, and
+/// short enough for it to be back within a second.
+const STARVED: Duration = Duration::from_millis(700);
 
 /// How often that is worth a line.
 const WARN_EVERY: Duration = Duration::from_secs(10);
@@ -85,6 +87,7 @@ pub struct Worker {
     pub(super) tasks: Tasks,
     pub(super) stopped: Stopped,
     pub(super) ending: Rc<Ending>,
+    pub(super) capacity: Arc<Capacity>,
     /// When accepting last failed for want of something.
     starved: Cell<Option<Instant>>,
     warn_starved: Rarely,
@@ -99,9 +102,10 @@ impl Worker {
         Rc::clone(&self.state.borrow())
     }
 
-    /// Connections cannot be accepted: for a while this worker shows no sign of life, so that the
-    /// kernel side lets new ones go direct instead of into a queue nobody serves.
+    /// Connections cannot be accepted: new ones go direct from now on. Should that go on, this worker
+    /// shows no sign of life, so that the kernel side lets DNS go direct as well.
     pub(super) fn starve(&self, error: &io::Error) {
+        self.capacity.run_short();
         let now = Instant::now();
         self.starved.set(Some(now));
         if self.warn_starved.now(now) {
@@ -144,6 +148,7 @@ impl WorkerStart {
             socket_diag: socket_diag(&state),
             retries: RetryBudget::new(state.workers, Instant::now()),
             interception: state.interception.clone(),
+            capacity: Arc::clone(&state.capacity),
             ending: Rc::new(Ending {
                 stopped: self.stopped.clone(),
                 ledger: Arc::clone(&state.ledger),
@@ -225,6 +230,9 @@ fn relay_dns(door: DatagramDoor, worker: &Rc<Worker>) {
 
 async fn accept_all(listener: &TcpListener, door: Door, worker: &Rc<Worker>) {
     loop {
+        if door == Door::Explicit {
+            room(worker).await;
+        }
         take(listener.accept().await, door, worker).await;
     }
 }
@@ -243,10 +251,19 @@ async fn take(accepted: io::Result<(TcpStream, SocketAddr)>, door: Door, worker:
     }
 }
 
+/// Waits until there is room, and whoever connects meanwhile in the listener's queue: unlike at the
+/// transparent door, nobody else can serve them. One for which a worker waited already is taken.
+async fn room(worker: &Worker) {
+    while worker.capacity.is_full() {
+        sleep(BACK_OFF).await;
+    }
+}
+
 fn start(stream: TcpStream, door: Door, worker: &Rc<Worker>) {
     let shared = Rc::clone(worker);
     let open = worker.ending.ledger.metrics.connection(door);
-    let close = move |()| drop(open);
+    let seat = worker.capacity.enter(stream.as_raw_fd());
+    let close = move |()| drop((open, seat));
     match door {
         Door::Transparent => worker.tasks.spawn(walk::transparent(stream, shared).map(close)),
         Door::Explicit => worker.tasks.spawn(walk::explicit(stream, shared).map(close)),

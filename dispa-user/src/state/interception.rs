@@ -25,8 +25,8 @@ use crate::{
     dns::{Change, Lesson, NameTable, Noted},
     keeper::{Keeper, KeeperError, Lookup},
     kernel::{
-        Assigned, Doors, Events, Heartbeat, Interceptor, KernelError, OwnSockets, SlotLease,
-        SlotTable,
+        Assigned, Doors, Events, Greedy, Heartbeat, Interceptor, KernelError, OwnSockets,
+        SlotLease, SlotTable,
     },
     life::Rarely,
     rules::Rules,
@@ -65,6 +65,7 @@ pub struct Interception {
     /// Whether our own connections pass our own programs.
     is_inside: bool,
     heartbeat: Heartbeat,
+    greedy: Greedy,
     attribution: Option<Attribution>,
     backends: RwLock<HashSet<SocketAddr>>,
     /// What is intercepted: nothing else is learned, whatever was asked for before.
@@ -122,6 +123,7 @@ impl Interception {
             keeper: Arc::clone(keeper),
             is_inside,
             heartbeat: kernel.heartbeat(),
+            greedy: kernel.greedy(),
             attribution: kernel.clients().map(attribute),
             backends: RwLock::new(backends.into_iter().collect()),
             rules: RwLock::new(rules.clone()),
@@ -144,6 +146,9 @@ impl Interception {
 
     /// Redirects connections made in the cgroup directory, to which the programs are attached, from now on.
     pub fn begin(&self, cgroup: &Path) -> Result<(), KernelError> {
+        if let Some(attribution) = &self.attribution {
+            attribution.attached(cgroup);
+        }
         self.heartbeat.resume()?;
         // It is attached once.
         let _ = self.attached.set(cgroup.to_owned());
@@ -271,6 +276,12 @@ impl Interception {
     #[must_use]
     pub fn heartbeat(&self) -> &Heartbeat {
         &self.heartbeat
+    }
+
+    /// The table of those that have more than their share of connections.
+    #[must_use]
+    pub const fn greedy(&self) -> &Greedy {
+        &self.greedy
     }
 
     /// Notes what an answer taught: its addresses are intercepted when this returns. What cannot be

@@ -1,5 +1,6 @@
 //! What all workers share: the checked configuration, the pools, and what is intercepted.
 
+mod capacity;
 mod interception;
 mod ledger;
 mod live;
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use capacity::{Capacity, Level, Occupancy, Seat, Share, Shortage};
 pub use interception::{
     EffectivePath, Fault, Finding, Interception, LearnError, PathStanding, ProbeCounts, Report,
 };
@@ -60,6 +62,8 @@ pub struct State {
     pub interception: Option<Arc<Interception>>,
     /// Who is told of every exchange.
     pub ledger: Arc<Ledger>,
+    /// How many connections of clients there may be.
+    pub capacity: Arc<Capacity>,
     counters: Arc<Counters>,
 }
 
@@ -78,6 +82,7 @@ impl State {
         interception: Option<Interception>,
         ledger: Arc<Ledger>,
     ) -> Arc<Self> {
+        let capacity = Capacity::new(&config.server, interception.as_ref());
         Arc::new(Self {
             generation: 1,
             rules: config.rules.clone(),
@@ -92,6 +97,7 @@ impl State {
             since: Instant::now(),
             interception: interception.map(Arc::new),
             ledger,
+            capacity,
             counters: Arc::default(),
         })
     }
@@ -111,6 +117,7 @@ impl State {
             config: config.clone(),
             interception: self.interception.clone(),
             ledger: Arc::clone(&self.ledger),
+            capacity: Arc::clone(&self.capacity),
             counters: Arc::clone(&self.counters),
             ..*self
         })

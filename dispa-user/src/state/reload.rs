@@ -222,6 +222,9 @@ impl Reloader {
                 tracing::warn!(%error, "the kernel does not count for a target");
             }
         }
+        if config.server != old.config.server {
+            new.capacity.limit(&config.server);
+        }
         self.live.replace(Arc::clone(&new));
         let mut warnings = config.warnings.clone();
         if !self.is_applied(&new).await {

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::{UpstreamError, go_ahead::GoAhead, stall::Stall};
+use crate::life::memory_is_short;
 
 /// What became of a request's body so far; clones tell the same.
 #[derive(Clone, Debug)]
@@ -139,7 +140,7 @@ impl Sent {
         let piece = frame.data_ref().filter(|piece| self.bytes + piece.len() <= MOST_KEPT);
         match piece {
             Some(piece) if piece.is_empty() => {}
-            Some(piece) if !self.lost && self.pieces.len() < MOST_PIECES => {
+            Some(piece) if !self.lost && self.pieces.len() < MOST_PIECES && !memory_is_short() => {
                 self.bytes += piece.len();
                 self.pieces.push(piece.clone());
             }

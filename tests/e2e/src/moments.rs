@@ -74,6 +74,12 @@ impl Answers {
         let names: BTreeSet<_> = within.map(|answer| answer.who.as_str()).collect();
         names.into_iter().collect()
     }
+
+    /// How many of all were answered by `who`.
+    #[must_use]
+    pub fn by(&self, who: &str) -> usize {
+        self.0.iter().filter(|answer| answer.who == who).count()
+    }
 }
 
 fn parse(line: &str) -> Option<Answer> {

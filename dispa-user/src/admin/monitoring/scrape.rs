@@ -31,6 +31,10 @@ pub(super) fn families(vitals: &Vitals) -> Families {
         )
         .count(&[], state.tls_passed());
     targets::collect(&mut families, &state);
+    let most = state.capacity.occupancy().most;
+    families
+        .gauge("dispa_max_connections", "Connections of clients that may be open at once.")
+        .count(&[], u64::try_from(most).unwrap_or(u64::MAX));
     if let Some(interception) = &state.interception {
         kernel(&mut families, interception);
     }

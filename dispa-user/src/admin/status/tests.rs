@@ -2,8 +2,8 @@
 
 use super::path::FaultStatus;
 use super::{
-    AttributionCounts, Connections, DomainStatus, DoorStatus, Exchanges, KernelCounts,
-    KernelStatus, PathStatus, PoolStatus, ReloadStatus, Status, TargetStatus,
+    AttributionCounts, ClientStatus, Connections, DomainStatus, DoorStatus, Exchanges,
+    KernelCounts, KernelStatus, PathStatus, PoolStatus, ReloadStatus, Status, TargetStatus,
 };
 use crate::{
     config::{Config, Overrides},
@@ -79,6 +79,7 @@ fn as_people_read_it() {
             health: None,
             page: "127.0.0.1:9080".parse().ok(),
         },
+        clients: ClientStatus { open: 80, most: 100, level: "crowded".to_owned(), short_of: None },
         kernel: Some(KernelStatus {
             outcomes: [("redirected_v4".to_owned(), 9), ("paused".to_owned(), 0)].into(),
             slots_in_use: 3,
@@ -119,6 +120,7 @@ fn as_people_read_it() {
 dispa 0.1.0, up for 1 d 2 h, configuration 1
 the last reload, at 1970-01-01T00:00:00Z, was good; as before until a restart: server.workers
 doors: 127.0.0.1:8080 explicit; lo:40001 and 40002 transparent, for /sys/fs/cgroup; 127.0.0.1:9090 metrics; 127.0.0.1:9080 page
+clients: 80 connections of at most 100; new ones of who has half of them go direct
 kernel: 9 redirected_v4; 2 names with 6 addresses; 3 slots in use
 effective path: proven 1 s ago by connections of dispa's own
 exchanges: 7 ok, 2 relayed

@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{
-    AttributionCounts, DomainStatus, DoorStatus, Exchanges, KernelCounts, KernelStatus,
-    ReloadStatus, Status, TargetStatus,
+    AttributionCounts, ClientStatus, DomainStatus, DoorStatus, Exchanges, KernelCounts,
+    KernelStatus, ReloadStatus, Status, TargetStatus,
 };
 
 /// The columns of the table for people.
@@ -36,6 +36,7 @@ impl fmt::Display for Status {
             writeln!(f, "{reload}")?;
         }
         writeln!(f, "{}", self.doors)?;
+        writeln!(f, "{}", self.clients)?;
         if let Some(kernel) = &self.kernel {
             writeln!(f, "{kernel}")?;
         }
@@ -114,6 +115,21 @@ impl fmt::Display for ReloadStatus {
         match self.needs_restart.as_slice() {
             [] => Ok(()),
             keys => write!(f, "; as before until a restart: {}", keys.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for ClientStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { open, most, level, short_of } = self;
+        write!(f, "clients: {open} connections of at most {most}")?;
+        if let Some(short_of) = short_of {
+            return write!(f, "; new ones go direct, for want of {short_of}");
+        }
+        match level.as_str() {
+            "full" => f.write_str("; new ones go direct"),
+            "crowded" => f.write_str("; new ones of who has half of them go direct"),
+            _ => Ok(()),
         }
     }
 }

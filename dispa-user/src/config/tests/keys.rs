@@ -76,7 +76,7 @@ error: unknown key `threads` in [server]
 2 | threads = 4
   | ^^^^^^^
   |
-  = help: the keys in [server] are `bind_address`, `keep_alive_timeout`, `request_timeout` and `workers`
+  = help: the keys in [server] are `bind_address`, `keep_alive_timeout`, `max_connections`, `max_memory`, `request_timeout` and `workers`
 
 c.toml: 1 error
 "
@@ -199,7 +199,7 @@ error: unknown key `threads` in [server]
 4 | threads = 3
   | ^^^^^^^
   |
-  = help: the keys in [server] are `bind_address`, `keep_alive_timeout`, `request_timeout` and `workers`
+  = help: the keys in [server] are `bind_address`, `keep_alive_timeout`, `max_connections`, `max_memory`, `request_timeout` and `workers`
 
 c.toml: 2 errors
 "
@@ -249,7 +249,7 @@ error: unknown key `größe\u{1b}` in [server]
 2 | "größe\u001b" = "ü"
   | ^^^^^^^^^^^^^
   |
-  = help: the keys in [server] are `bind_address`, `keep_alive_timeout`, `request_timeout` and `workers`
+  = help: the keys in [server] are `bind_address`, `keep_alive_timeout`, `max_connections`, `max_memory`, `request_timeout` and `workers`
 
 c.toml: 1 error
 "#

@@ -104,9 +104,12 @@ fn the_reference_has_every_key() {
 #[test]
 fn what_the_full_file_calls_defaults_are_the_defaults() {
     let (left_out, written) = (parse(FULL).expect("valid"), parse(&uncommented()).expect("valid"));
-    let but_workers =
-        |config: &Config| Server { workers: std::num::NonZeroUsize::MIN, ..config.server.clone() };
-    assert_eq!(but_workers(&left_out), but_workers(&written));
+    let but_the_machines = |config: &Config| Server {
+        workers: std::num::NonZeroUsize::MIN,
+        max_memory: None,
+        ..config.server.clone()
+    };
+    assert_eq!(but_the_machines(&left_out), but_the_machines(&written));
     assert_eq!(left_out.http, written.http);
     assert_eq!(left_out.connections, written.connections);
     assert_eq!(written.backends[0].timeout, Some(written.http.first_byte_timeout));

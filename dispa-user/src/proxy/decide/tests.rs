@@ -30,7 +30,8 @@ fn arrival() -> Arrival {
     let destination = "198.51.100.10:80".parse().expect("an address");
     let Assigned::New(slot) = slots.assign(destination) else { panic!("the first slot is new") };
     let client = "127.0.0.1:40000".parse().expect("an address");
-    Arrival::new(client, Attributed::default(), slots.lease(slot).expect("it was assigned"))
+    let lease = slots.lease(slot).expect("it was assigned");
+    Arrival::new(client, Attributed::default(), lease, &state().capacity)
 }
 
 #[test]

@@ -161,6 +161,7 @@ listen relay
             "[server]
 bind_address = \"{http}\"
 workers = 1
+max_connections = 9200
 [domains]
 intercept_domains = [\"{HOST}\"]
 [[targets.targets]]
