@@ -209,7 +209,7 @@ impl Daemon {
         let (Some(interception), Some(cgroup)) = (interception, &plan.cgroup) else {
             return Ok(());
         };
-        if let Some(events) = interception.take_events() {
+        if let Some(events) = interception.take_events()? {
             tokio::spawn(log_events(events));
         }
         for lesson in lessons {

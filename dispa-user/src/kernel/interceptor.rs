@@ -86,7 +86,10 @@ pub struct Interceptor {
     control: Heartbeat,
     own_sockets: OwnSockets,
     backends: Backends,
-    events: Option<Events>,
+    /// Not yet read by anybody.
+    events: Option<RingBuf<MapData>>,
+    /// What was counted before it was to begin.
+    before: OutcomeCounts,
     clients: Option<Clients>,
     selected_cgroups: SelectedCgroups,
     greedy: Greedy,
@@ -133,9 +136,8 @@ impl Interceptor {
             clients: options.clients.then(|| Clients::new(clients)),
             selected_cgroups: SelectedCgroups::new(selected),
             greedy: Greedy::new(take(&mut ebpf, maps::GREEDY, HashMap::try_from)?),
-            events: options.events.then(|| Events::new(ring)).transpose().map_err(|source| {
-                KernelError::System { action: "watch the kernel's event ring", source }
-            })?,
+            events: options.events.then_some(ring),
+            before: OutcomeCounts::default(),
             ebpf,
         })
     }
@@ -284,7 +286,7 @@ impl Interceptor {
             .map_err(|source| KernelError::map(maps::SLOTS, source))
     }
 
-    /// The hook's outcomes since loading, summed over the CPUs.
+    /// The hook's outcomes since the beginning, summed over the CPUs.
     pub fn outcomes(&self) -> Result<OutcomeCounts, KernelError> {
         let mut counts = OutcomeCounts::default();
         for counter in Counter::ALL {
@@ -292,7 +294,8 @@ impl Interceptor {
                 .counters
                 .get(&(counter as u32), 0)
                 .map_err(|source| KernelError::map(maps::COUNTERS, source))?;
-            counts.set(counter, per_cpu.iter().sum());
+            let count: u64 = per_cpu.iter().sum();
+            counts.set(counter, count.saturating_sub(self.before.of(counter)));
         }
         Ok(counts)
     }
@@ -352,9 +355,17 @@ impl Interceptor {
         self.selected_cgroups.clone()
     }
 
-    /// The debug events, if they were asked for; once.
-    pub fn take_events(&mut self) -> Option<Events> {
-        self.events.take()
+    /// The debug events, on this runtime, if they were asked for; once.
+    pub fn take_events(&mut self) -> Result<Option<Events>, KernelError> {
+        let failed =
+            |source| KernelError::System { action: "watch the kernel's event ring", source };
+        self.events.take().map(Events::new).transpose().map_err(failed)
+    }
+
+    /// Ends the pause that it was attached in. What was passed on meanwhile is not counted.
+    pub fn begin(&mut self) -> Result<(), KernelError> {
+        self.before = self.outcomes()?;
+        self.control.resume()
     }
 
     /// Each program's name and descriptor, by which `/proc/self/fdinfo` tells its run time.

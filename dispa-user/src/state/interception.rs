@@ -149,7 +149,7 @@ impl Interception {
         if let Some(attribution) = &self.attribution {
             attribution.attached(cgroup);
         }
-        self.heartbeat.resume()?;
+        self.kernel().begin()?;
         // It is attached once.
         let _ = self.attached.set(cgroup.to_owned());
         Ok(())
@@ -422,7 +422,7 @@ impl Interception {
 
     /// The kernel's debug events, if they are on; once.
     #[must_use]
-    pub fn take_events(&self) -> Option<Events> {
+    pub fn take_events(&self) -> Result<Option<Events>, KernelError> {
         self.kernel().take_events()
     }
 
