@@ -14,8 +14,10 @@ def serve(connection, answer):
                 if not more:
                     return
                 head += more
-            head = head.split(b"\r\n\r\n", 1)[1]
+            request, head = head.split(b"\r\n\r\n", 1)
             connection.sendall(answer)
+            if b"connection: close" in request.lower():
+                return
 
 
 def main():
