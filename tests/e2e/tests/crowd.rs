@@ -212,7 +212,8 @@ fn a_program_that_takes_all_it_can_get_leaves_enough_to_the_others() -> Result<(
 fn beyond_its_memory_new_ones_go_direct_until_there_is_some_again() -> Result<()> {
     Lab::run(|lab| {
         let site = Site::new(lab)?;
-        let dispa = site.dispa(&config(8000).server_keys("max_memory = 48"))?;
+        let patient = "[http]\nheader_timeout = 60";
+        let dispa = site.dispa(&config(8000).server_keys("max_memory = 48").sections(patient))?;
         // They would take twice as much.
         let many = Holder::start(&site, "many", 3000, "long")?;
         until(SOON, "too much memory", || (!dispa.records(NO_ROOM).is_empty()).then_some(()))?;
