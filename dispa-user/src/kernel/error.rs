@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 
-use super::OLDEST_KERNEL;
+use super::{OLDEST_KERNEL, require::lacks_perfmon};
 
 /// An error of the kernel side.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +121,9 @@ impl KernelError {
                     "attach kernel programs to the cgroup"
                 },
             };
+        }
+        if action == "load" && lacks_perfmon() {
+            return Self::LacksCapabilities { missing: vec!["CAP_PERFMON"] };
         }
         Self::Program { action, program, source: Box::new(source) }
     }

@@ -56,7 +56,7 @@ pub struct LoadedProgram {
 pub fn programs_of_ours() -> io::Result<Vec<LoadedProgram>> {
     let mut ours = Vec::new();
     for program in aya::programs::loaded_programs() {
-        let program = program.map_err(io::Error::other)?;
+        let program = program.map_err(refusal)?;
         let name = program.name_as_str().filter(|name| name.starts_with(OURS));
         ours.extend(name.map(|name| LoadedProgram {
             id: program.id(),
@@ -74,6 +74,14 @@ pub fn programs_of_ours() -> io::Result<Vec<LoadedProgram>> {
         ours.iter_mut().filter(|it| held.contains(&it.id)).for_each(|it| it.holders.push(pid));
     }
     Ok(ours)
+}
+
+/// The system's own word for it, where that is in it.
+fn refusal(error: aya::programs::ProgramError) -> io::Error {
+    match error {
+        aya::programs::ProgramError::SyscallError(error) => error.io_error,
+        error => io::Error::other(error),
+    }
 }
 
 /// Numbers of the programs that a process has descriptors for (proc(5), `/proc/PID/fdinfo`). None where it

@@ -11,8 +11,9 @@ pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
 /// Capabilities that loading and attaching need, by number (include/uapi/linux/capability.h).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
 
-/// Implies `CAP_BPF` (capabilities(7)).
+/// Implies `CAP_BPF` and `CAP_PERFMON` (capabilities(7)).
 const SYS_ADMIN: u32 = 21;
+const PERFMON: u32 = 38;
 
 /// Fails with the one thing that is missing, if any is.
 pub fn require() -> Result<(), KernelError> {
@@ -33,17 +34,28 @@ pub fn kernel_release() -> Result<String, KernelError> {
 
 /// The capabilities this process lacks, by name.
 pub fn missing_capabilities() -> Result<Vec<&'static str>, KernelError> {
-    let failed = |source| KernelError::System { action: "read /proc/self/status", source };
-    let status = fs::read_to_string("/proc/self/status").map_err(failed)?;
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .ok_or_else(|| failed(io::Error::other("it has no CapEff")))?;
+    let effective = effective()?;
     let holds = |bit: u32| effective & (1 << bit) != 0;
     let granted = |bit: u32, name| holds(bit) || (name == "CAP_BPF" && holds(SYS_ADMIN));
     let missing = NEEDED.iter().filter(|(bit, name)| !granted(*bit, *name));
     Ok(missing.map(|(_, name)| *name).collect())
+}
+
+/// Whether this process is one that the verifier is stricter with: up to Linux 6.1 at least it takes no
+/// program of such a process that writes over half of a pointer on its stack, as compilers do.
+pub(super) fn lacks_perfmon() -> bool {
+    effective().is_ok_and(|effective| effective & (1 << PERFMON | 1 << SYS_ADMIN) == 0)
+}
+
+/// The capabilities this process holds, a bit each.
+fn effective() -> Result<u64, KernelError> {
+    let failed = |source| KernelError::System { action: "read /proc/self/status", source };
+    let status = fs::read_to_string("/proc/self/status").map_err(failed)?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .ok_or_else(|| failed(io::Error::other("it has no CapEff")))
 }
 
 /// (major, minor) of the running kernel; (0, 0) where its release tells none.

@@ -421,7 +421,6 @@ impl Interception {
     }
 
     /// The kernel's debug events, if they are on; once.
-    #[must_use]
     pub fn take_events(&self) -> Result<Option<Events>, KernelError> {
         self.kernel().take_events()
     }

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{Site, http1::Client};
 use dispa_lab::{Config, Dispa, HttpServer, Lab, Process, run};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// One thing happens in each turn: a reload, a death, a return, and after some rounds of these an upgrade.
 const TURN: Duration = Duration::from_secs(2);
@@ -98,7 +98,7 @@ impl Sample {
 fn growth(samples: &[Sample], figure: usize) -> (f64, f64, f64) {
     let of = |sample: &Sample| sample.figures[figure];
     let mean = |some: &[Sample], of: &dyn Fn(&Sample) -> f64| {
-        some.iter().map(of).sum::<f64>() / some.len().max(1) as f64
+        some.iter().map(of).sum::<f64>() / f64::from(u32::try_from(some.len().max(1)).unwrap_or(1))
     };
     let third = samples.len() / 3;
     let (x, y) = (mean(samples, &|it| it.minutes), mean(samples, &of));
