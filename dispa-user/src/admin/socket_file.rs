@@ -59,6 +59,10 @@ impl SocketFile {
         let address = listener.local_addr().ok()?;
         let is_there = address.as_pathname() == Some(path) && identity(path).is_some();
         let file = Self { path: path.to_owned(), identity: identity(path) };
+        if let (false, Some(other)) = (is_there, address.as_pathname()) {
+            // The predecessor leaves it to us, who are elsewhere. It may be gone already.
+            let _ = fs::remove_file(other);
+        }
         is_there.then_some((listener, file))
     }
 

@@ -54,6 +54,9 @@ pub struct Status {
     /// Exchanges and relayed connections that have ended, by their outcome.
     #[serde(default)]
     pub outcomes: BTreeMap<String, u64>,
+    /// Those of them that were errors of the proxy or of the targets, as `dispa_requests_errors_total` has it.
+    #[serde(default)]
+    pub errors: u64,
     /// Requests that were not sent a second time, for there had been too many of them.
     pub retries_refused: u64,
     /// How many of the connections' programs are known; `None` where nobody wants to know.
@@ -202,6 +205,7 @@ impl Status {
             domains,
             more_domains,
             outcomes: outcomes(state),
+            errors: state.ledger.metrics.errors(),
             retries_refused: state.retries_refused(),
             attribution: interception.and_then(|it| it.attribution()).map(AttributionCounts::of),
             not_counted,

@@ -10,7 +10,10 @@ use std::{
 };
 
 use dispa_common::Counter;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     Inheritance, Log, Prepared, StartError, doors::Opened, prepared::Kernel, service,
@@ -95,10 +98,11 @@ pub async fn run(
     let reloads = ReloadSignals::catch(hang_up).map_err(uncaught("catch signals"))?;
     let mut prepared = prepared;
     let (shared, admin) = (std::mem::take(&mut prepared.shared), prepared.admin.take());
+    let running = prepared.running;
     let mut daemon = Daemon::start(config, plan, prepared, &inheritance.lessons).await?;
     warn_of_tls(config, &daemon.live.state());
     let reloader = Reloader::new(source, Arc::clone(&daemon.live));
-    let (upgrader, mut requests) = Upgrader::new(daemon.keeper.program().to_owned());
+    let (upgrader, mut requests) = Upgrader::new(daemon.keeper.program().to_owned(), running);
     let upgrader = Arc::new(upgrader);
     let mut reloading = JoinSet::new();
     reloading.spawn(follow_signals(reloads, Arc::clone(&reloader), Arc::clone(&upgrader)));
@@ -106,7 +110,7 @@ pub async fn run(
     let socket = admin::Socket::open(config, &daemon.live, &reloader, &upgrader, admin);
     let page = daemon.page.take().and_then(|port| Page::serve(port, &daemon.live, &reloader));
     let monitor = daemon.monitor(&reloader, log);
-    inheritance.accept().await;
+    daemon.learn(&inheritance.accept().await);
     service::ready();
     reloading.spawn(service::feed_watchdog(daemon.pulse.clone()));
     let successor = loop {
@@ -115,22 +119,23 @@ pub async fn run(
                 tracing::info!(signal, "stopping");
                 break None;
             }
-            Some(request) = requests.recv() => {
-                match daemon.succeed(&shared, socket.as_ref()).await {
+            Some(request) = requests.recv() => tokio::select! {
+                succeeded = daemon.succeed(&shared, socket.as_ref()) => match succeeded {
                     Ok(successor) => break Some((successor, request)),
                     // Whoever asked may be gone.
                     Err(why) => drop(request.send(Err(why))),
+                },
+                signal = signals.next() => {
+                    tracing::info!(signal, "stopping, without a successor");
+                    daemon.dismiss().await;
+                    break None;
                 }
             }
         }
     };
     drop((reloading, requests, shared));
-    let stop = daemon.stop.clone();
-    tokio::spawn(async move {
-        let signal = signals.next().await;
-        tracing::warn!(signal, "stopping at once");
-        stop.advance(Phase::Stopping);
-    });
+    let drain = successor.is_some().then(|| daemon.live.state().http.drain_timeout);
+    tokio::spawn(hurry(signals, daemon.stop.clone(), drain));
     if let Some((successor, request)) = successor {
         daemon.hand_over(successor, request, socket, page, monitor).await;
     } else {
@@ -141,6 +146,19 @@ pub async fn run(
         drop(monitor);
     }
     Ok(())
+}
+
+/// Cuts what is open at the next signal; where a successor has taken over, only what is still open `drain`
+/// after it, or at the one after that.
+async fn hurry(mut signals: StopSignals, stop: StopHandle, drain: Option<Duration>) {
+    let mut signal = signals.next().await;
+    if let Some(drain) = drain {
+        tracing::info!(signal, "what is open is to end");
+        stop.advance(Phase::Draining);
+        signal = timeout(drain, signals.next()).await.unwrap_or("the end of the time for that");
+    }
+    tracing::warn!(signal, "stopping at once");
+    stop.advance(Phase::Stopping);
 }
 
 /// Another program at our path takes over; else the configuration is read again.
@@ -212,9 +230,7 @@ impl Daemon {
         if let Some(events) = interception.take_events()? {
             tokio::spawn(log_events(events));
         }
-        for lesson in lessons {
-            interception.learn(lesson, Instant::now());
-        }
+        self.learn(lessons);
         let mut learner = Learner::start(&self.live);
         learner.warm_start(&interception).await;
         first_beats(&self.pulse).await;
@@ -229,6 +245,33 @@ impl Daemon {
         Ok(())
     }
 
+    /// Learns what a predecessor knows.
+    fn learn(&self, lessons: &[Lesson]) {
+        if let Some(interception) = &self.live.state().interception {
+            for lesson in lessons {
+                interception.learn(lesson, Instant::now());
+            }
+        }
+    }
+
+    /// What a successor must know of names.
+    fn lessons(&self) -> Vec<Lesson> {
+        let interception = self.live.state().interception.clone();
+        interception.map(|it| it.lessons(Instant::now())).unwrap_or_default()
+    }
+
+    /// Who does what takes a capability.
+    pub(super) fn keeper(&self) -> Arc<Keeper> {
+        Arc::clone(&self.keeper)
+    }
+
+    /// Ends a successor that has not taken over yet.
+    async fn dismiss(&self) {
+        let keeper = self.keeper();
+        // A panic has been told of.
+        let _ = tokio::task::spawn_blocking(move || keeper.dismiss()).await;
+    }
+
     /// Has a successor take over.
     async fn succeed(
         &self,
@@ -238,9 +281,7 @@ impl Daemon {
         let admin = admin.map(admin::Socket::share).transpose();
         let sockets = shared.try_clone(admin.map_err(|error| error.to_string())?);
         let sockets = sockets.map_err(|error| error.to_string())?;
-        let interception = self.live.state().interception.clone();
-        let lessons = interception.map(|it| it.lessons(Instant::now())).unwrap_or_default();
-        let keeper = Arc::clone(&self.keeper);
+        let (lessons, keeper) = (self.lessons(), self.keeper());
         tracing::info!("another daemon is to take over");
         let started =
             tokio::task::spawn_blocking(move || Successor::start(&keeper, sockets, &lessons));
@@ -264,7 +305,8 @@ impl Daemon {
         let pid = successor.pid;
         tracing::info!(pid, "another daemon has taken over");
         service::handed_over(pid);
-        successor.let_go();
+        // What was learned while it started, too.
+        successor.let_go(&self.lessons());
         // Whoever asked may be gone.
         let _ = request.send(Ok(pid));
         drop((page, monitor));

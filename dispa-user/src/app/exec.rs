@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
+    sync::Arc,
 };
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -21,6 +22,7 @@ use super::{
 use crate::{
     config::Config,
     control::{HangUp, StopSignals},
+    keeper::{Keeper, Ward},
     kernel::{Cgroup2, CgroupPaths},
 };
 
@@ -61,7 +63,8 @@ impl Execution {
             spawn(&cgroup.path, command).map_err(StartError::system("start the command"))?;
         let cgroup_path = Some(cgroup.path.clone());
         let plan = Plan { explicit: None, cgroup: cgroup_path, events, monitored: false };
-        let prepared = Prepared::new(config, &plan, Sockets::default())?;
+        let prepared =
+            Prepared::new(config, &plan, Ward::Command(command.id()), Sockets::default())?;
         prepared.give_up_privileges()?;
         Ok(Self { cgroup, command, gate, plan, prepared })
     }
@@ -74,9 +77,10 @@ impl Execution {
         // A daemon may be writing that log; what one command asks for is told to whoever runs it.
         let config = &Config { traffic_log: None, ..config.clone() };
         let daemon = Daemon::start(config, &plan, prepared, &[]).await?;
+        let keeper = daemon.keeper();
         // It may have been ended by the signal that ends us next.
         let _ = gate.write_all(&[1]);
-        let status = wait(command, &mut signals).await.map_err(StartError::system("wait"));
+        let status = wait(command, &mut signals, &keeper).await.map_err(StartError::system("wait"));
         daemon.stop().await;
         drop(cgroup);
         status.map(exit_code)
@@ -122,28 +126,30 @@ fn spawn(cgroup: &Path, command: &[OsString]) -> io::Result<(Child, PipeWriter)>
 
 /// Waits for the command. A terminal's Ctrl-C reaches it by itself; SIGTERM is passed on, and so is
 /// the end of the terminal, as one.
-async fn wait(mut child: Child, signals: &mut StopSignals) -> io::Result<ExitStatus> {
-    let id = child.id();
+async fn wait(
+    mut child: Child,
+    signals: &mut StopSignals,
+    keeper: &Arc<Keeper>,
+) -> io::Result<ExitStatus> {
     let mut ended = tokio::task::spawn_blocking(move || child.wait());
     loop {
         tokio::select! {
             status = &mut ended => return status.map_err(io::Error::other)?,
             signal = signals.next() => {
                 if signal != "SIGINT" {
-                    terminate(id);
+                    terminate(keeper).await;
                 }
             }
         }
     }
 }
 
-fn terminate(id: u32) {
-    if let Ok(id) = i32::try_from(id) {
-        // It may just have ended by itself.
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(id),
-            nix::sys::signal::Signal::SIGTERM,
-        );
+/// The keeper does it: the command may have become another user's.
+async fn terminate(keeper: &Arc<Keeper>) {
+    let keeper = Arc::clone(keeper);
+    let asked = tokio::task::spawn_blocking(move || keeper.terminate()).await;
+    if let Ok(Err(error)) = asked {
+        tracing::warn!(%error, "the command is not asked to end");
     }
 }
 

@@ -14,8 +14,9 @@ use crate::{
     admin::{MonitoringPorts, PagePort},
     attribution::kernel_selection,
     config::{Config, Dns, Scope},
-    keeper::Keeper,
+    keeper::{Keeper, Ward},
     kernel::{Cgroup2, Doors, Interceptor, Options, give_up_privileges, require},
+    state::identity,
 };
 
 /// All that is opened, loaded and attached, with the kernel's part paused.
@@ -28,6 +29,8 @@ pub struct Prepared {
     pub(super) keeper: Keeper,
     /// The sockets that a successor would go on with.
     pub(super) shared: Sockets,
+    /// The file of this program, when it was started.
+    pub(super) running: Option<(u64, u64)>,
     /// The admin socket, where a predecessor had one.
     pub(super) admin: Option<UnixListener>,
 }
@@ -46,14 +49,20 @@ pub(super) struct Kernel {
 impl Prepared {
     /// Gets all that `plan` needs, going on with `sockets` where they are what it needs. What fails ends the
     /// process; nothing is left of it then.
-    pub fn new(config: &Config, plan: &Plan, sockets: Sockets) -> Result<Self, StartError> {
+    pub fn new(
+        config: &Config,
+        plan: &Plan,
+        ward: Ward,
+        sockets: Sockets,
+    ) -> Result<Self, StartError> {
         if plan.cgroup.is_some() {
             require()?;
         }
         if let Some(door) = plan.explicit {
             config.refuse_door(door)?;
         }
-        let keeper = Keeper::start().map_err(StartError::system("start the keeper"))?;
+        let keeper = Keeper::start(ward).map_err(StartError::system("start the keeper"))?;
+        let running = identity(keeper.program());
         raise_descriptor_limit();
         let workers = config.server.workers;
         let transparent = plan.cgroup.is_some();
@@ -66,8 +75,8 @@ impl Prepared {
         }
         let kernel = opened.doors.map(|doors| Kernel::load(config, doors, opened.at, plan));
         let kernel = kernel.transpose()?;
-        if let Some(Kernel { interceptor, .. }) = &kernel {
-            keeper.programs(&interceptor.attachable()?)?;
+        if let (Some(Kernel { interceptor, .. }), Some(cgroup)) = (&kernel, &plan.cgroup) {
+            keeper.programs(&interceptor.attachable()?, cgroup)?;
         }
         let share = || -> io::Result<Sockets> {
             let [metrics, health] = ports.share()?;
@@ -75,7 +84,7 @@ impl Prepared {
             Ok(Sockets { explicit: opened.explicit()?, metrics, health, page, admin: None })
         };
         let shared = share().map_err(StartError::system("share the listeners"))?;
-        Ok(Self { opened, ports, page, kernel, keeper, shared, admin: sockets.admin })
+        Ok(Self { opened, ports, page, kernel, keeper, shared, running, admin: sockets.admin })
     }
 
     /// Gives up what it took; there is no way back. From now on there may be threads.

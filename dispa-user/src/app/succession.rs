@@ -27,6 +27,9 @@ use crate::{
 /// How long a successor may take to start: databases are opened, names asked for.
 const PATIENCE: Duration = Duration::from_secs(50);
 
+/// How long a successor waits for its predecessor, at each step.
+const LET_GO: Duration = Duration::from_secs(10);
+
 /// Names in one message, each with up to 50 addresses.
 const NAMES_AT_ONCE: usize = 20;
 
@@ -35,7 +38,7 @@ const NAMES_AT_ONCE: usize = 20;
 enum Message {
     /// Old to new: sockets for these roles, a descriptor for each.
     Sockets(Vec<Role>),
-    /// Old to new: names, their addresses, and for how many seconds.
+    /// Old to new: names, their addresses, and for how many seconds. Those learned meanwhile come once more.
     Names(Vec<(String, Vec<IpAddr>, u64)>),
     /// Old to new: that was all.
     All,
@@ -68,6 +71,7 @@ impl Inheritance {
 
     fn take(&mut self) -> io::Result<()> {
         let line = io::stdin().as_fd().try_clone_to_owned()?;
+        packet::limit(&line, LET_GO)?;
         nix::unistd::dup2_stdin(std::fs::File::open("/dev/null")?)?;
         loop {
             match packet::receive(&line)? {
@@ -94,16 +98,32 @@ impl Inheritance {
         std::mem::take(&mut self.sockets)
     }
 
-    /// Tells the predecessor, if there is one, that all that it does is done, and waits until it has let go.
-    pub(super) async fn accept(self) {
-        let Some(line) = self.line else { return };
+    /// Tells the predecessor, if there is one, that all that it does is done, and waits until it has let go;
+    /// what it has learned meanwhile. One that gives up on us has us ended.
+    pub(super) async fn accept(self) -> Vec<Lesson> {
+        let Some(line) = self.line else { return Vec::new() };
         let accepted = tokio::task::spawn_blocking(move || {
+            let mut lessons = Vec::new();
             packet::send(&line, &Message::Taken, &[])?;
-            packet::receive::<Message>(&line)
+            loop {
+                match packet::receive(&line)? {
+                    Some((Message::Names(names), _)) => {
+                        lessons.extend(names.into_iter().filter_map(lesson));
+                    }
+                    Some((Message::Yours, _)) => return Ok(lessons),
+                    other => return Err(io::Error::other(format!("it says {other:?}"))),
+                }
+            }
         });
-        match accepted.await {
-            Ok(Ok(Some((Message::Yours, _)))) => tracing::info!("taken over"),
-            other => tracing::warn!(?other, "taken over from a daemon that is gone"),
+        match accepted.await.map_err(io::Error::other).flatten() {
+            Ok(lessons) => {
+                tracing::info!("taken over");
+                lessons
+            }
+            Err(error) => {
+                tracing::warn!(%error, "taken over from a daemon that is gone, or hangs");
+                Vec::new()
+            }
         }
     }
 }
@@ -133,8 +153,12 @@ impl Successor {
         drop(theirs);
         let begun = Instant::now();
         let taken = hand_over(&line, sockets, lessons).and_then(|()| packet::receive(&line));
+        if let Ok(Some((Message::Taken, _))) = taken {
+            return Ok(Self { pid, line });
+        }
+        // Whatever is wrong with it: there are not to be two.
+        keeper.dismiss();
         match taken {
-            Ok(Some((Message::Taken, _))) => Ok(Self { pid, line }),
             Ok(Some((other, _))) => Err(format!("the successor, process {pid}, says {other:?}")),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let seconds = begun.elapsed().as_secs();
@@ -146,9 +170,10 @@ impl Successor {
         }
     }
 
-    /// It is on its own.
-    pub(super) fn let_go(self) {
-        if let Err(error) = packet::send(&self.line, &Message::Yours, &[]) {
+    /// It is on its own, with these names as well.
+    pub(super) fn let_go(self, lessons: &[Lesson]) {
+        let told = teach(&self.line, lessons);
+        if let Err(error) = told.and_then(|()| packet::send(&self.line, &Message::Yours, &[])) {
             tracing::warn!(%error, "the successor is gone");
         }
     }
@@ -161,11 +186,16 @@ fn hand_over(line: &OwnedFd, sockets: Sockets, lessons: &[Lesson]) -> io::Result
         let descriptors: Vec<BorrowedFd<'_>> = some.iter().map(|(_, it)| it.as_fd()).collect();
         packet::send(line, &Message::Sockets(roles), &descriptors)?;
     }
+    teach(line, lessons)?;
+    packet::send(line, &Message::All, &[])
+}
+
+fn teach(line: &OwnedFd, lessons: &[Lesson]) -> io::Result<()> {
     for some in lessons.chunks(NAMES_AT_ONCE) {
         let told = some.iter().map(|Lesson { name, addresses, ttl }| {
             (name.to_string(), addresses.clone(), ttl.as_secs())
         });
         packet::send(line, &Message::Names(told.collect()), &[])?;
     }
-    packet::send(line, &Message::All, &[])
+    Ok(())
 }

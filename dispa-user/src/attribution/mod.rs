@@ -72,7 +72,8 @@ pub struct Attribution {
     /// There are programs that are not intercepted. Who arrives without having been redirected may be one
     /// of them, and is to reach nothing that it could not reach by itself.
     leaves_some_alone: AtomicBool,
-    attributed: AtomicU64,
+    /// Those that have one, and where names are not asked for.
+    named_count: AtomicU64,
     unnamed: AtomicU64,
     unknown: AtomicU64,
     remote: AtomicU64,
@@ -97,8 +98,8 @@ impl Attribution {
         }
         let has_lists = !intercept.include.is_empty() || !intercept.exclude.is_empty();
         let leaves_some_alone = AtomicBool::new(has_lists);
-        let (attributed, unnamed, unknown, remote) = Default::default();
-        Self { clients, named, judge, leaves_some_alone, attributed, unnamed, unknown, remote }
+        let (named_count, unnamed, unknown, remote) = Default::default();
+        Self { clients, named, judge, leaves_some_alone, named_count, unnamed, unknown, remote }
     }
 
     /// Connections are redirected that are made in this cgroup directory.
@@ -152,14 +153,15 @@ impl Attribution {
     }
 
     fn process(&self, note: &ClientProcess) -> Arc<Process> {
-        self.attributed.fetch_add(1, Ordering::Relaxed);
-        let Some((names, cgroups)) = &self.named else {
-            return Arc::new(Process::numbered(note.process, note.user));
+        let (process, count) = match &self.named {
+            None => (Arc::new(Process::numbered(note.process, note.user)), &self.named_count),
+            Some((names, cgroups)) => {
+                let process = names.of(note, cgroups);
+                let has_name = process.name.is_some();
+                (process, if has_name { &self.named_count } else { &self.unnamed })
+            }
         };
-        let process = names.of(note, cgroups);
-        if process.name.is_none() {
-            self.unnamed.fetch_add(1, Ordering::Relaxed);
-        }
+        count.fetch_add(1, Ordering::Relaxed);
         process
     }
 
@@ -171,9 +173,10 @@ impl Attribution {
     /// How many it was asked for so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
+        let unnamed = self.unnamed.load(Ordering::Relaxed);
         Counts {
-            attributed: self.attributed.load(Ordering::Relaxed),
-            unnamed: self.unnamed.load(Ordering::Relaxed),
+            attributed: self.named_count.load(Ordering::Relaxed) + unnamed,
+            unnamed,
             unknown: self.unknown.load(Ordering::Relaxed),
             remote: self.remote.load(Ordering::Relaxed),
         }

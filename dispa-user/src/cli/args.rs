@@ -208,7 +208,9 @@ pub(super) enum Command {
     /// Keep the capabilities of the daemon at the other end of the standard input.
     #[command(name = "__keep", hide = true)]
     Keep {
-        program: PathBuf,
+        program: Option<PathBuf>,
+        #[arg(long)]
+        command: Option<i32>,
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },

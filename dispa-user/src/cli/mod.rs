@@ -21,7 +21,7 @@ use crate::{
     admin::{AskError, Subject, SubjectError},
     app::{self, Execution, Inheritance, Log, Plan, Prepared, StartError, colours},
     config::{Config, ConfigError, Overrides},
-    keeper::keep,
+    keeper::{Ward, keep},
     kernel::OLDEST_KERNEL,
     sink::Unanswered,
     state::ConfigSource,
@@ -138,8 +138,8 @@ fn run(args: &Args) -> Result<u8, CliError> {
         }
         Some(Command::Doctor { json }) => doctor::run(&args.config, *json),
         Some(Command::Enter { cgroup, gate, command }) => Ok(app::enter(cgroup, *gate, command)),
-        Some(Command::Keep { program, arguments }) => {
-            keep(program, arguments)?;
+        Some(Command::Keep { program, command, arguments }) => {
+            keep(program.as_deref(), arguments, *command)?;
             Ok(0)
         }
     }
@@ -185,7 +185,7 @@ fn daemon(args: &Args) -> Result<u8, CliError> {
     let mut log = start_log(args, &config, None)?;
     let plan = Plan::of(&config, args.verbose)?;
     let mut inheritance = Inheritance::receive()?;
-    let prepared = Prepared::new(&config, &plan, inheritance.sockets())?;
+    let prepared = Prepared::new(&config, &plan, Ward::Daemon, inheritance.sockets())?;
     prepared.give_up_privileges()?;
     log.start_thread();
     runtime()?.block_on(app::run(&config, source, &plan, prepared, inheritance, &log))?;

@@ -6,7 +6,7 @@ use super::Keeper;
 use crate::kernel::{Cgroup2, CgroupPaths};
 
 /// What Linux puts behind the path of a file that was deleted or replaced.
-const DELETED: &[u8] = b" (deleted)";
+pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// Who looks.
 #[derive(Clone, Debug)]

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 pub(super) enum Request {
     /// Route the IPv6 slots of the door at this port, until the daemon is gone.
     Route(u16),
-    /// These are the programs, one descriptor each: `enum bpf_attach_type` of each.
-    Programs(Vec<u32>),
-    /// Attach them to this directory; the answer has the links.
-    Attach(PathBuf),
+    /// These are the programs, one descriptor each, with the `enum bpf_attach_type` of each, and the directory
+    /// that they belong to. Once.
+    Programs(Vec<u32>, PathBuf),
+    /// Attach them there; the answer has the links.
+    Attach,
     /// Give this socket the priority of daemons' own.
     Prioritize,
     /// The file that this process runs.
@@ -21,6 +22,10 @@ pub(super) enum Request {
     Cgroup(u64, u32),
     /// Start the program at our own path, with the descriptor as its standard input.
     Successor,
+    /// End the successor: it is not wanted any more.
+    Dismiss,
+    /// Ask the command of `dispa exec` to end.
+    Terminate,
 }
 
 /// What the keeper answers.

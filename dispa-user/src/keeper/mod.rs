@@ -12,19 +12,23 @@ mod serve;
 
 use std::{
     env,
+    ffi::OsString,
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::process::CommandExt as _,
+        unix::{ffi::OsStringExt as _, process::CommandExt as _},
     },
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use crate::net::packet;
 use message::{Numbered, Reply, Request};
+
+use lookup::DELETED;
 
 pub use lookup::Lookup;
 pub use serve::keep;
@@ -37,6 +41,21 @@ pub const TAKES_OVER: &str = "DISPA_TAKES_OVER";
 
 /// The longest that an answer takes. Some of them a connection waits for.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
+
+/// How long nobody asks a keeper that has not answered: connections wait for it.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What a keeper is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ward {
+    /// A daemon, which may have a successor.
+    Daemon,
+    /// The daemon of one command, with this process id.
+    Command(u32),
+}
 
 /// Why the keeper did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -63,23 +82,23 @@ struct Line {
     child: Child,
     /// Of the last message.
     number: u64,
+    /// It did not answer: until then nobody waits for it.
+    silent_until: Option<Instant>,
 }
 
 impl Keeper {
     /// Starts one, with the capabilities that this process has.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(ward: Ward) -> io::Result<Self> {
         let (socket, theirs) = packet::pair(LONGEST_ANSWER)?;
-        let program = env::current_exe()?;
-        let child = Command::new("/proc/self/exe")
-            .arg0(&program)
-            .arg(KEEP)
-            .arg(&program)
-            .arg("--")
-            .args(env::args_os().skip(1))
-            .env_remove(TAKES_OVER)
-            .stdin(theirs)
-            .spawn()?;
-        let line = Mutex::new(Line { socket: Some(socket), child, number: 0 });
+        let program = own_path()?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(&program).arg(KEEP);
+        match ward {
+            Ward::Daemon => command.arg(&program).arg("--").args(env::args_os().skip(1)),
+            Ward::Command(pid) => command.arg("--command").arg(pid.to_string()),
+        };
+        let child = command.env_remove(TAKES_OVER).stdin(theirs).spawn()?;
+        let line = Mutex::new(Line { socket: Some(socket), child, number: 0, silent_until: None });
         Ok(Self { program, line })
     }
 
@@ -94,16 +113,21 @@ impl Keeper {
         self.ask(&Request::Route(port), &[]).map(drop)
     }
 
-    /// Gives it the programs, each with its `enum bpf_attach_type`, to attach them with.
-    pub fn programs(&self, programs: &[(u32, BorrowedFd<'_>)]) -> Result<(), KeeperError> {
+    /// Gives it the programs, each with its `enum bpf_attach_type`, to attach them with to the cgroup directory.
+    /// It takes them once.
+    pub fn programs(
+        &self,
+        programs: &[(u32, BorrowedFd<'_>)],
+        cgroup: &Path,
+    ) -> Result<(), KeeperError> {
         let kinds = programs.iter().map(|(kind, _)| *kind).collect();
         let descriptors: Vec<_> = programs.iter().map(|(_, descriptor)| *descriptor).collect();
-        self.ask(&Request::Programs(kinds), &descriptors).map(drop)
+        self.ask(&Request::Programs(kinds, cgroup.to_owned()), &descriptors).map(drop)
     }
 
-    /// Attaches those programs to the cgroup directory; a link for each.
-    pub fn attach(&self, cgroup: &Path) -> Result<Vec<OwnedFd>, KeeperError> {
-        self.ask(&Request::Attach(cgroup.to_owned()), &[]).map(|(_, links)| links)
+    /// Attaches those programs to that directory; a link for each.
+    pub fn attach(&self) -> Result<Vec<OwnedFd>, KeeperError> {
+        self.ask(&Request::Attach, &[]).map(|(_, links)| links)
     }
 
     /// Gives a socket the priority by which programs of every instance know that it is a daemon's.
@@ -133,12 +157,32 @@ impl Keeper {
         }
     }
 
-    /// Ends it, and waits until what it kept is gone.
+    /// Ends the successor, which is not wanted any more.
+    pub fn dismiss(&self) {
+        if let Err(error) = self.ask(&Request::Dismiss, &[]) {
+            tracing::error!(%error, "the successor may go on");
+        }
+    }
+
+    /// Asks the command of `dispa exec`, which may be another user's, to end.
+    pub fn terminate(&self) -> Result<(), KeeperError> {
+        self.ask(&Request::Terminate, &[]).map(drop)
+    }
+
+    /// Ends it, and waits until what it kept is gone; not for ever.
     pub fn end(&self) {
         let mut line = self.line();
         drop(line.socket.take());
-        if let Err(error) = line.child.wait() {
-            tracing::warn!(%error, "the keeper cannot be waited for");
+        let begun = Instant::now();
+        while let Ok(None) = line.child.try_wait() {
+            if begun.elapsed() > LONGEST_ANSWER {
+                tracing::warn!("the keeper does not end: it is killed");
+                // It may just have ended.
+                let _ = line.child.kill();
+                let _ = line.child.wait();
+                return;
+            }
+            sleep(LOOK);
         }
     }
 
@@ -159,10 +203,28 @@ impl Keeper {
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(Reply, Vec<OwnedFd>), KeeperError> {
         let mut line = self.line();
-        line.number += 1;
-        let number = line.number;
+        if line.silent_until.is_some_and(|until| Instant::now() < until) {
+            return Err(io::Error::from(ErrorKind::WouldBlock).into());
+        }
+        let asked = line.ask(request, descriptors);
+        if let Err(KeeperError::Silent(error)) = &asked {
+            line.silent_until = Some(Instant::now() + SILENCE);
+            tracing::warn!(%error, "the keeper does not answer: programs may have no names");
+        }
+        asked
+    }
+}
+
+impl Line {
+    fn ask(
+        &mut self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(Reply, Vec<OwnedFd>), KeeperError> {
+        self.number += 1;
+        let number = self.number;
         let socket =
-            line.socket.as_ref().ok_or_else(|| io::Error::from(ErrorKind::NotConnected))?;
+            self.socket.as_ref().ok_or_else(|| io::Error::from(ErrorKind::NotConnected))?;
         packet::send(socket, &Numbered { number, message: request }, descriptors)?;
         loop {
             let received = packet::receive::<Numbered<Reply>>(socket)?;
@@ -183,6 +245,13 @@ impl Keeper {
     fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where this program's file is, or was.
+fn own_path() -> io::Result<PathBuf> {
+    let path = env::current_exe()?.into_os_string().into_vec();
+    let path = path.strip_suffix(DELETED).map(<[u8]>::to_vec).unwrap_or(path);
+    Ok(OsString::from_vec(path).into())
 }
 
 fn unexpected(reply: &Reply) -> KeeperError {

@@ -8,6 +8,10 @@ use std::{
     process::{Child, Command},
 };
 
+use nix::{
+    sys::signal::{Signal as KillSignal, kill},
+    unistd::Pid,
+};
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
@@ -33,8 +37,13 @@ const NOT_OURS: [SignalKind; 6] = [
 ];
 
 /// Serves the daemon at the other end of the standard input until it is gone. `program` and `arguments` are
-/// how it was started, and how its successor is.
-pub fn keep(program: &Path, arguments: &[OsString]) -> io::Result<()> {
+/// how it was started, and how its successor is; there is none where there is a `command` instead, the
+/// process that it serves.
+pub fn keep(
+    program: Option<&Path>,
+    arguments: &[OsString],
+    command: Option<i32>,
+) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let context = runtime.enter();
     // A handler, unlike being ignored, is not handed down to a successor.
@@ -42,10 +51,12 @@ pub fn keep(program: &Path, arguments: &[OsString]) -> io::Result<()> {
     drop(context);
     let mut keeper = Desk {
         runtime,
-        program: program.to_owned(),
+        program: program.map(Path::to_owned),
         arguments: arguments.to_owned(),
         lookup: Lookup::own(),
+        command: command.map(Pid::from_raw),
         programs: Vec::new(),
+        cgroup: None,
         route: None,
         successor: None,
     };
@@ -58,10 +69,12 @@ pub fn keep(program: &Path, arguments: &[OsString]) -> io::Result<()> {
 struct Desk {
     /// For what has no other way than to wait.
     runtime: Runtime,
-    program: PathBuf,
+    program: Option<PathBuf>,
+    command: Option<Pid>,
     arguments: Vec<OsString>,
     lookup: Lookup,
     programs: Vec<(u32, OwnedFd)>,
+    cgroup: Option<PathBuf>,
     route: Option<SlotRoute>,
     /// Waited for when there is another, so that none stays behind as a zombie.
     successor: Option<Child>,
@@ -72,13 +85,18 @@ impl Desk {
         let socket = io::stdin();
         loop {
             let received = match packet::receive::<Numbered<Request>>(&socket) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // The daemon lives: what it needs of us stays.
+                Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
+                    eprintln!("dispa: the keeper cannot read what it is asked: {error}");
+                    continue;
+                }
                 received => received?,
             };
             let Some((Numbered { number, message }, descriptors)) = received else { return Ok(()) };
             let (reply, descriptors) = self.answer(message, descriptors);
             let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
-            packet::send(&socket, &Numbered { number, message: reply }, &descriptors)?;
+            // Whether the daemon is gone, the next look tells.
+            let _ = packet::send(&socket, &Numbered { number, message: reply }, &descriptors);
         }
     }
 
@@ -93,14 +111,21 @@ impl Desk {
     fn answer(&mut self, request: Request, descriptors: Vec<OwnedFd>) -> (Reply, Vec<OwnedFd>) {
         let done = match request {
             Request::Route(port) => self.route(port).map(|()| Reply::Done),
-            Request::Programs(kinds) => {
+            Request::Programs(kinds, cgroup) if self.cgroup.is_none() => {
                 self.programs = kinds.into_iter().zip(descriptors).collect();
+                self.cgroup = Some(cgroup);
                 Ok(Reply::Done)
             }
-            Request::Attach(cgroup) => match link_programs(&self.programs, &cgroup) {
+            Request::Programs(..) => Err("it has programs already".to_owned()),
+            Request::Attach => match self.attach() {
                 Ok(links) => return (Reply::Done, links),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(error),
             },
+            Request::Dismiss => {
+                self.dismiss();
+                Ok(Reply::Done)
+            }
+            Request::Terminate => self.terminate().map(|()| Reply::Done),
             Request::Prioritize => descriptors
                 .iter()
                 .try_for_each(prioritize)
@@ -122,6 +147,24 @@ impl Desk {
         Ok(())
     }
 
+    fn attach(&self) -> Result<Vec<OwnedFd>, String> {
+        let cgroup = self.cgroup.as_ref().ok_or("it has no programs")?;
+        link_programs(&self.programs, cgroup).map_err(|error| error.to_string())
+    }
+
+    fn dismiss(&mut self) {
+        if let Some(mut successor) = self.successor.take() {
+            // It may have ended by itself.
+            let _ = successor.kill();
+            let _ = successor.wait();
+        }
+    }
+
+    fn terminate(&self) -> Result<(), String> {
+        let command = self.command.ok_or("there is no command")?;
+        kill(command, KillSignal::SIGTERM).map_err(|error| error.to_string())
+    }
+
     fn start_successor(&mut self, descriptors: Vec<OwnedFd>) -> io::Result<Reply> {
         let line = descriptors.into_iter().next().ok_or(io::ErrorKind::InvalidInput)?;
         if let Some(mut earlier) = self.successor.take()
@@ -130,7 +173,8 @@ impl Desk {
             self.successor = Some(earlier);
             return Err(io::Error::other("there is a successor already"));
         }
-        let child = Command::new(&self.program)
+        let program = self.program.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let child = Command::new(program)
             .args(&self.arguments)
             .env(TAKES_OVER, "1")
             // It is the main process of the unit only when it has taken over.

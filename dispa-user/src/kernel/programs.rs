@@ -10,10 +10,14 @@ use std::{
 use serde::Serialize;
 
 /// `enum bpf_attach_type` (include/uapi/linux/bpf.h) of the hooks we use, with their names.
-const HOOKS: [(u32, &str); 5] = [
+const HOOKS: [(u32, &str); 9] = [
     (3, "sock_ops"),
     (10, "connect4"),
     (11, "connect6"),
+    (14, "sendmsg4"),
+    (15, "sendmsg6"),
+    (19, "recvmsg4"),
+    (20, "recvmsg6"),
     (29, "getpeername4"),
     (30, "getpeername6"),
 ];

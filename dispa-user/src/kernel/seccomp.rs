@@ -4,8 +4,10 @@
 use std::{collections::BTreeMap, io};
 
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, SeccompCondition,
-    SeccompFilter, SeccompRule,
+    BpfProgram, SeccompAction,
+    SeccompCmpArgLen::Dword,
+    SeccompCmpOp::{Eq, Ne},
+    SeccompCondition, SeccompFilter, SeccompRule,
 };
 
 /// What tokio, the standard library, the allocator, `SQLite` and the resolver of the C library need.
@@ -29,7 +31,6 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_close,
     libc::SYS_close_range,
     libc::SYS_fcntl,
-    libc::SYS_ioctl,
     libc::SYS_eventfd2,
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
@@ -108,6 +109,7 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_rt_sigtimedwait,
     libc::SYS_restart_syscall,
     libc::SYS_kill,
+    libc::SYS_tkill,
     libc::SYS_tgkill,
     libc::SYS_gettid,
     libc::SYS_getpid,
@@ -175,6 +177,10 @@ const BPF_COMMANDS: [u64; 7] = [
     34, // BPF_LINK_DETACH
 ];
 
+/// Requests of ioctl(2) that type for the user of a terminal (include/uapi/asm-generic/ioctls.h).
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
+
 /// Families of sockets that may be made.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
@@ -190,10 +196,17 @@ fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
     let families = FAMILIES.iter().filter_map(|it| u64::try_from(*it).ok());
     rules.insert(libc::SYS_socket, first_argument(families.clone())?);
     rules.insert(libc::SYS_socketpair, first_argument(families)?);
+    rules.insert(libc::SYS_ioctl, vec![no_terminal_input()?]);
     rules.insert(libc::SYS_bpf, first_argument(BPF_COMMANDS.into_iter())?);
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let architecture = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, refused, SeccompAction::Allow, architecture)?.try_into()
+}
+
+/// Every ioctl but those that put words into a terminal, whose shell would take them for its user's.
+fn no_terminal_input() -> Result<SeccompRule, seccompiler::BackendError> {
+    let is_not = |request| SeccompCondition::new(1, Dword, Ne, request);
+    SeccompRule::new(vec![is_not(TIOCSTI)?, is_not(TIOCLINUX)?])
 }
 
 /// A rule for each value that the first argument may have.

@@ -79,6 +79,12 @@ impl Metrics {
         self.own().answer(took);
     }
 
+    /// How many exchanges were errors of the proxy or of the targets.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.all().map(Traffic::errors).sum()
+    }
+
     /// How many exchanges ended in which way; those that did not occur are left out.
     #[must_use]
     pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {

@@ -277,6 +277,11 @@ impl Traffic {
         self.dns.duration.observe(took);
     }
 
+    /// How many exchanges were errors.
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.by.iter().map(IntCounter::get).sum()
+    }
+
     /// How many exchanges ended in which way; those that did not occur are left out.
     pub(super) fn outcomes(&self) -> BTreeMap<&'static str, u64> {
         self.requests.outcomes()

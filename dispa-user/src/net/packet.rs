@@ -30,11 +30,16 @@ pub const MOST_DESCRIPTORS: usize = 16;
 pub fn pair(patience: Duration) -> io::Result<(OwnedFd, OwnedFd)> {
     let (kind, flags) = (SockType::SeqPacket, SockFlag::SOCK_CLOEXEC);
     let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, flags)?;
+    limit(&ours, patience)?;
+    Ok((ours, theirs))
+}
+
+/// From now on sending and receiving at this end take no longer than `patience`.
+pub fn limit(end: &impl AsFd, patience: Duration) -> io::Result<()> {
     let seconds = i64::try_from(patience.as_secs()).unwrap_or(i64::MAX);
     let patience = TimeVal::new(seconds, patience.subsec_micros().into());
-    setsockopt(&ours, ReceiveTimeout, &patience)?;
-    setsockopt(&ours, SendTimeout, &patience)?;
-    Ok((ours, theirs))
+    setsockopt(end, ReceiveTimeout, &patience)?;
+    Ok(setsockopt(end, SendTimeout, &patience)?)
 }
 
 /// Sends one message.
@@ -49,8 +54,8 @@ pub fn send(
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("too many descriptors for one message"));
     }
-    sendmsg(socket, &[IoSlice::new(&text)], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
+    let parts = [IoSlice::new(&text)];
+    uninterrupted(|| sendmsg(&socket, &parts, &mut control, SendFlags::NOSIGNAL)).map(drop)
 }
 
 /// The next message; `None` when the other side is gone.
@@ -59,7 +64,8 @@ pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, 
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(&mut text)];
-    let received = recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = uninterrupted(|| recvmsg(&socket, &mut slices, &mut control, flags))?;
     if received.bytes == 0 {
         return Ok(None);
     }
@@ -70,4 +76,14 @@ pub fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, 
     let descriptors = rights.flatten().collect();
     let text = text.get(..received.bytes).unwrap_or_default();
     Ok(Some((serde_json::from_slice(text)?, descriptors)))
+}
+
+/// A call with a time limit is not begun again by itself after a signal, SIGCONT among them (signal(7)).
+fn uninterrupted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return Ok(done?),
+        }
+    }
 }

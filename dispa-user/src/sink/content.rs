@@ -49,6 +49,9 @@ fn field(content: &LogContent, name: &HeaderName, value: &[u8]) -> Box<[u8]> {
     }
 }
 
+/// Between the pairs of a query; the last of them where another URL is a value.
+const SEPARATORS: [char; 4] = ['&', ';', '#', '?'];
+
 /// The query with the values of secret keys replaced, however these are spelt.
 fn redacted_query<'q>(content: &LogContent, query: &'q str) -> Cow<'q, str> {
     let is_secret = |pair: &str| {
@@ -56,11 +59,11 @@ fn redacted_query<'q>(content: &LogContent, query: &'q str) -> Cow<'q, str> {
         let key = percent_decoded(key);
         content.redact.iter().any(|it| it.as_bytes().eq_ignore_ascii_case(&key))
     };
-    if !query.split(['&', ';', '#']).any(is_secret) {
+    if !query.split(SEPARATORS).any(is_secret) {
         return query.into();
     }
-    let pairs = query.split_inclusive(['&', ';', '#']).map(|pair| {
-        let end = pair.strip_suffix(['&', ';', '#']).unwrap_or(pair);
+    let pairs = query.split_inclusive(SEPARATORS).map(|pair| {
+        let end = pair.strip_suffix(SEPARATORS).unwrap_or(pair);
         match end.split_once('=') {
             Some((key, _)) if is_secret(end) => {
                 format!("{key}={REDACTED}{}", pair.get(end.len()..).unwrap_or_default()).into()
@@ -96,6 +99,7 @@ mod tests {
             ("to%6ben=s3cret;a=1", "to%6ben=[redacted];a=1"),
             ("token=a=s3cret&token=s3cret", "token=[redacted]&token=[redacted]"),
             ("mytoken=1", "mytoken=1"),
+            ("next=http://b.test/?token=s3cret", "next=http://b.test/?token=[redacted]"),
             ("token", "token"),
             ("%", "%"),
             ("", ""),

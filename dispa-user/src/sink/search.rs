@@ -3,6 +3,7 @@
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
+    time::Instant,
 };
 
 use uuid::Uuid;
@@ -69,7 +70,7 @@ impl Reader {
             Source::Database(database) => {
                 // One more tells whether there are more.
                 let more = most.saturating_add(1);
-                let rows = self.ask(database, |it| it.page(query, before, more))?;
+                let rows = self.ask(database, query, |it| it.page(query, before, more))?;
                 for row in rows {
                     newest.add(row);
                 }
@@ -87,7 +88,7 @@ impl Reader {
                 file::read::scan(directory, query, |row| tally.add(&row), |_| true)?;
             }
             Source::Database(database) => {
-                let all = self.ask(database, |it| tally_all(it, query, &mut tally))?;
+                let all = self.ask(database, query, |it| tally_all(it, query, &mut tally))?;
                 all.map_err(|_| Unanswered::TooLong)?;
             }
         }
@@ -98,6 +99,7 @@ impl Reader {
     fn ask<T>(
         &self,
         config: &LogDatabase,
+        query: &Query,
         question: impl FnOnce(&mut Database) -> Result<T, DatabaseError>,
     ) -> Result<T, Unanswered> {
         let most = config.max_connections.saturating_sub(1);
@@ -105,12 +107,16 @@ impl Reader {
         self.connections
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
             .map_err(|_| Unanswered::Busy)?;
-        let answer = Database::open(config, Purpose::Read, config.connection_timeout)
-            .and_then(|mut it| question(&mut it));
+        let left =
+            query.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let patience =
+            left.map_or(config.connection_timeout, |it| it.min(config.connection_timeout));
+        let answer =
+            Database::open(config, Purpose::Read, patience).and_then(|mut it| question(&mut it));
         self.connections.fetch_sub(1, Ordering::Relaxed);
-        answer.map_err(|error| Unanswered::Database {
-            place: place(&config.url),
-            reason: error.to_string(),
+        answer.map_err(|error| match query.in_time() {
+            Err(_) => Unanswered::TooLong,
+            Ok(()) => Unanswered::Database { place: place(&config.url), reason: error.to_string() },
         })
     }
 }

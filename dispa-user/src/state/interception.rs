@@ -158,8 +158,7 @@ impl Interception {
     /// Attaches the programs anew, where they should be: the cgroup was made again, or somebody detached them.
     /// What they were attached by before is let go of.
     pub fn reattach(&self) -> Result<(), KeeperError> {
-        let Some(cgroup) = self.attached.get() else { return Ok(()) };
-        let links = self.keeper.attach(cgroup)?;
+        let links = self.keeper.attach()?;
         self.kernel().adopt(links);
         Ok(())
     }

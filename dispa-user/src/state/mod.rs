@@ -24,7 +24,7 @@ pub use interception::{
 pub use ledger::{Follower, Ledger};
 pub use live::Live;
 pub use reload::{ConfigSource, Last, Print, Reloaded, Reloader};
-pub use upgrader::{UpgradeRequest, Upgrader};
+pub use upgrader::{UpgradeRequest, Upgrader, identity};
 
 use crate::{
     config::{Config, Http, OnNoBackend, Scheme, UpstreamConnections},

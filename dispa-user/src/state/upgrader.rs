@@ -1,13 +1,15 @@
 //! Asks for the daemon's successor: the program at its own path, started beside it, which takes over.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use tokio::sync::{
     mpsc::{self, error::TrySendError},
     oneshot,
 };
-
-use super::reload::Print;
 
 /// Who may wait for one.
 const MOST_WAITING: usize = 8;
@@ -16,8 +18,8 @@ const MOST_WAITING: usize = 8;
 #[derive(Debug)]
 pub struct Upgrader {
     program: PathBuf,
-    /// The program when it was started.
-    print: Option<Print>,
+    /// Device and inode of the program that runs.
+    running: Option<(u64, u64)>,
     requests: mpsc::Sender<UpgradeRequest>,
 }
 
@@ -25,18 +27,20 @@ pub struct Upgrader {
 pub type UpgradeRequest = oneshot::Sender<Result<u32, String>>;
 
 impl Upgrader {
-    /// For the program at this path, and where requests arrive.
+    /// For the program at this path, of which that file runs, and where requests arrive.
     #[must_use]
-    pub fn new(program: PathBuf) -> (Self, mpsc::Receiver<UpgradeRequest>) {
+    pub fn new(
+        program: PathBuf,
+        running: Option<(u64, u64)>,
+    ) -> (Self, mpsc::Receiver<UpgradeRequest>) {
         let (requests, arriving) = mpsc::channel(MOST_WAITING);
-        let print = Print::of(&program).ok();
-        (Self { program, print, requests }, arriving)
+        (Self { program, running, requests }, arriving)
     }
 
     /// Whether another program is at the path by now.
     #[must_use]
     pub fn is_due(&self) -> bool {
-        Print::of(&self.program).is_ok_and(|now| Some(now) != self.print)
+        identity(&self.program).is_some_and(|now| Some(now) != self.running)
     }
 
     /// Has a successor take over; its process id.
@@ -49,4 +53,11 @@ impl Upgrader {
             Err(TrySendError::Full(_)) => Err("too many wait for an upgrade already".to_owned()),
         }
     }
+}
+
+/// Device and inode of the file at `path`: a program that is replaced is another file, for one that runs
+/// cannot be written to.
+#[must_use]
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).map(|it| (it.dev(), it.ino())).ok()
 }

@@ -126,7 +126,7 @@ fn mixed_traffic(site: &Site<'_>) -> Result<BTreeMap<String, u64>> {
 }
 
 fn errors_agree(scrape: &Scrape, outcomes: &BTreeMap<String, u64>) {
-    let is_error = |name: &str| !["ok", "relayed", "client_aborted"].contains(&name);
+    let is_error = |name: &str| !["ok", "relayed", "client_aborted", "stopped"].contains(&name);
     let errors = outcomes.iter().filter(|(name, _)| is_error(name));
     let errors: BTreeMap<_, _> = errors.map(|(name, count)| (name.clone(), *count)).collect();
     assert_eq!(scrape.by("dispa_requests_errors_total", "cause"), errors);

@@ -91,7 +91,14 @@ fn every_exchange_is_in_files_and_database_once() -> Result<()> {
             ensure!(curl[field] == value, "{field}: {curl}");
         }
         ensure!(curl["status_code"] == 200 && curl["attempts"] == 1 && curl["target"].is_string());
+        ensure!(curl["first_byte_ms"].is_f64() && curl["request_bytes"] == 0, "{curl}");
         ensure!(curl["duration_ms"].as_f64() >= curl["first_byte_ms"].as_f64());
+        ensure!(curl["response_bytes"].as_u64() > Some(0) && curl["pid"].is_u64(), "{curl}");
+        ensure!(curl["process"] == "curl" && curl["uid"] == 0, "{curl}");
+        ensure!(curl["executable"].as_str().is_some_and(|it| it.ends_with("/curl")), "{curl}");
+        let name =
+            site.cgroup.path().file_name().and_then(|name| name.to_str()).context("a name")?;
+        ensure!(curl["cgroup"].as_str().is_some_and(|it| it.ends_with(name)), "{curl}");
         ensure!(curl["origin"].as_str().is_some_and(|it| it.ends_with(":80")), "{curl}");
         Ok(())
     })

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use dispa_e2e::{Answers, EchoSocket, Probe, Site, Traces, echo_backend, http1::Client};
-use dispa_lab::{Config, Dispa, Lab, run, until};
+use dispa_lab::{Config, Dispa, Lab, Process, run, until};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -161,5 +161,29 @@ fn a_kept_connection_may_ask_once_more_and_is_told_that_it_is_the_last_time() ->
             "{answer:?}"
         );
         dispa.stop().map(drop)
+    })
+}
+
+#[test]
+fn asked_to_stop_while_a_successor_hangs_it_stops_and_ends_that_too() -> Result<()> {
+    Lab::run(|lab| {
+        let site = Site::new(lab)?;
+        let copy = lab.file("dispa-copy", "")?;
+        fs::copy(Dispa::binary()?, &copy)?;
+        let dispa = Dispa::start_binary(&copy, lab, &site.cgroup, &Site::config_of_one())?;
+        fs::remove_file(&copy)?;
+        // It says who it is, and then nothing for a long time.
+        let told = lab.file("successor", "")?;
+        fs::write(&copy, format!("#!/bin/sh\necho $$ > {}\nexec sleep 600\n", told.display()))?;
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+        let mut upgrade = Command::new(Dispa::binary()?);
+        let upgrade = Process::start(upgrade.arg("upgrade").arg("-c").arg(dispa.file()))?;
+        let id: u32 =
+            until(SOON, "a successor", || fs::read_to_string(&told).ok()?.trim().parse().ok())?;
+        assert_eq!(site.curl(&["http://example.com/"])?, "one");
+        dispa.stop()?;
+        ensure!(!Path::new("/proc").join(id.to_string()).exists(), "process {id} goes on");
+        ensure!(upgrade.finish(SOON)?.code() != Some(0));
+        Ok(())
     })
 }

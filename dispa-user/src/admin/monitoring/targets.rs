@@ -1,6 +1,6 @@
 //! How the targets are, and their pools.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use dispa_common::BackendCounts;
 
@@ -158,7 +158,10 @@ fn kernel(families: &mut Families, targets: &[Target<'_>]) {
 fn pools(families: &mut Families, state: &State) {
     let pools = || {
         let pools = state.backends.pools().iter().filter(|pool| !pool.members().is_empty());
-        pools.enumerate().map(|(index, pool)| (label(index, pool.name()), pool))
+        // Pools of one tag differ in their balancing alone.
+        let mut seen = HashSet::new();
+        let first = pools.filter(move |pool| seen.insert(pool.name()));
+        first.enumerate().map(|(index, pool)| (label(index, pool.name()), pool))
     };
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let mut all = families.gauge("dispa_pool_targets", "Targets that are in the pool.");

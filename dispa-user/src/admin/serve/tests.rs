@@ -73,7 +73,7 @@ fn desk(guard: Guard, live: &Arc<Live>, reloader: &Arc<Reloader>) -> Desk {
 
 /// An upgrader of a daemon that does not listen to it.
 fn nobody() -> Arc<Upgrader> {
-    Arc::new(Upgrader::new("/nowhere/dispa".into()).0)
+    Arc::new(Upgrader::new("/nowhere/dispa".into(), None).0)
 }
 
 /// What a socket answers from; the file that would be read again is not there.

@@ -100,6 +100,7 @@ fn as_people_read_it() {
         ],
         more_domains: 5,
         outcomes: [("ok".to_owned(), 7), ("relayed".to_owned(), 2)].into(),
+        errors: 0,
         retries_refused: 5,
         attribution: Some(AttributionCounts { attributed: 12, unnamed: 1, unknown: 2, remote: 0 }),
         not_counted: None,

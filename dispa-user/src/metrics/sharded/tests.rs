@@ -86,6 +86,7 @@ fn every_exchange_counts_once_and_by_its_outcome() {
     );
     let outcomes = [("client_aborted", 2), ("ok", 2), ("relayed", 1), ("timeout", 1)];
     assert_eq!(metrics.outcomes().into_iter().collect::<Vec<_>>(), outcomes);
+    assert_eq!(metrics.errors(), 3);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) enum DatabaseError {
 /// An open database.
 #[derive(Debug)]
 pub(super) enum Database {
-    Sqlite(Sqlite),
+    Sqlite(Box<Sqlite>),
     Postgres(Box<Postgres>),
 }
 
@@ -70,7 +70,9 @@ impl Database {
         patience: Duration,
     ) -> Result<Self, DatabaseError> {
         match &config.url {
-            DatabaseUrl::Sqlite(path) => Sqlite::open(path, purpose, patience).map(Self::Sqlite),
+            DatabaseUrl::Sqlite(path) => {
+                Sqlite::open(path, purpose, patience).map(Box::new).map(Self::Sqlite)
+            }
             DatabaseUrl::Postgres(server) => {
                 Postgres::open(server, purpose, patience).map(Box::new).map(Self::Postgres)
             }

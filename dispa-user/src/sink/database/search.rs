@@ -1,6 +1,6 @@
 //! A query as SQL, the same for both databases but for the types of what is compared.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -13,6 +13,8 @@ pub(super) struct Search {
     /// From `WHERE` on.
     pub(super) tail: String,
     pub(super) values: Vec<Value>,
+    /// When nobody waits for the answer any more.
+    pub(super) deadline: Option<Instant>,
 }
 
 /// What a column is compared with.
@@ -27,8 +29,9 @@ pub(super) enum Value {
 
 impl Search {
     pub(super) fn new(query: &Query, before: Option<Uuid>, most: usize) -> Self {
-        let mut search = Self { tail: "WHERE 1 = 1".to_owned(), values: Vec::new() };
-        let Query { since, until, host, status, process, slower_than, deadline: _ } = query;
+        let Query { since, until, host, status, process, slower_than, deadline } = query;
+        let (tail, values) = ("WHERE 1 = 1".to_owned(), Vec::new());
+        let mut search = Self { tail, values, deadline: *deadline };
         search.and("id <", before.map(Value::Id));
         search.and("timestamp >=", since.map(Value::Moment));
         search.and("timestamp <", until.map(Value::Moment));

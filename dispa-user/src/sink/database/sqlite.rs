@@ -4,7 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -61,6 +61,9 @@ pub(in crate::sink) struct Sqlite {
     /// Inserts one row, and [`ROWS`] of them.
     insert: [String; 2],
 }
+
+/// Steps of `SQLite`'s machine between two looks at the clock: well below a millisecond.
+const STEPS: i32 = 10_000;
 
 impl Sqlite {
     pub(super) fn open(
@@ -164,6 +167,9 @@ impl Sqlite {
         let fields = COLUMNS.iter().map(field).collect::<Vec<_>>().join(", ");
         let text = format!("SELECT json_object({fields}) FROM traffic {}", search.tail);
         let mut statement = self.connection.prepare(&text)?;
+        let deadline = search.deadline;
+        let is_late = move || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.connection.progress_handler(STEPS, Some(is_late));
         let found = statement.query_map(params_from_iter(&search.values), |row| row.get(0))?;
         Ok(found.collect::<Result<_, _>>()?)
     }

@@ -47,6 +47,14 @@ impl Days {
         std::mem::take(&mut self.has_turned)
     }
 
+    /// Begins a new file where the present one was moved away: whoever did so may wait for it. What is wrong
+    /// shows when there is something to write.
+    pub(super) fn renew(&mut self) {
+        if self.lines.was_moved() {
+            let _ = self.reopen(self.day);
+        }
+    }
+
     /// Has the file of the day to ourselves until it is released, and the one of that name: it may have
     /// been moved away for another to be made.
     pub(super) fn hold(&mut self, now: Timestamp) -> io::Result<()> {

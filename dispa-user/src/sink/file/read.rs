@@ -15,8 +15,9 @@ use crate::{
     sink::query::{Query, Unanswered},
 };
 
-/// Bytes of a line that is still read; no row is as long.
-const LONGEST_LINE: u64 = 1024 * 1024;
+/// Bytes of a line that is still read; no row is as long: a head has 1 MiB at most, and a byte of it takes six
+/// at most (`\\u0000`).
+const LONGEST_LINE: u64 = 8 * 1024 * 1024;
 
 /// Hands out the records that fit, the newest file first, each file from its beginning. A file of which
 /// `is_needed` says no, by the time it was last written, is left out.

@@ -86,6 +86,9 @@ impl FileSink {
     fn run(mut self) {
         loop {
             let mut batch = self.queue.take(self.interval, MOST);
+            if batch.is_empty() {
+                self.days.renew();
+            }
             while !batch.is_empty() {
                 self.write(&mut batch);
             }
