@@ -67,6 +67,10 @@ fn what_is_due_is_removed() -> Result<()> {
             fs::create_dir_all(traffic.files())?;
             let old = traffic.files().join("traffic-2020-01-01.log.zst");
             fs::write(&old, "old")?;
+            // Of a log that is due altogether the clock is doubted first.
+            let yesterday = run(Command::new("date").args(["-d", "yesterday", "+%F"]), SOON)?;
+            let yesterday = yesterday.success()?;
+            fs::write(traffic.files().join(format!("traffic-{}.log", yesterday.trim())), "")?;
             fs::write(traffic.files().join("notes.txt"), "somebody's")?;
             let site = Site::new(lab)?;
             let sections = traffic.sections("file", &format!("retention_days = {days}"));
