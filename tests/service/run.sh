@@ -267,7 +267,7 @@ purges() {
 lives_in_opt() {
     tar -xzf "$here/dispa.tar.gz" -C /opt
     cd /opt/dispa
-    systemd-sysusers share/systemd/dispa.sysusers
+    systemd-sysusers /opt/dispa/share/systemd/dispa.sysusers
     cp share/systemd/dispa.service /etc/systemd/system/
     mkdir -p /etc/systemd/system/$unit.d
     cp share/systemd/opt.conf /etc/systemd/system/$unit.d/
