@@ -272,8 +272,7 @@ lives_in_opt() {
     mkdir -p /etc/systemd/system/$unit.d
     cp share/systemd/opt.conf /etc/systemd/system/$unit.d/
     install -d -o dispa -g dispa logs data
-    cat "$here/config.toml" >config/config.toml
-    printf '[logging.file]\ndirectory = "./logs"\n' >>config/config.toml
+    sed 's|^directory = .*|directory = "./logs"|' "$here/config.toml" >config/config.toml
     systemctl daemon-reload
     systemctl start $unit
     answered_by backend
