@@ -120,7 +120,11 @@ impl Attribution {
         let note = cookie(diag, client, here).and_then(|cookie| self.clients.take(cookie));
         let Some(note) = note else {
             self.unknown.fetch_add(1, Ordering::Relaxed);
-            let left_alone = self.leaves_some_alone.load(Ordering::Relaxed);
+            // Where the kernel tells of nobody, who was redirected cannot be told from who was not.
+            let left_alone = match diag {
+                Some(_) => self.leaves_some_alone.load(Ordering::Relaxed),
+                None => self.judge.is_some(),
+            };
             return Attributed { left_alone, ..Attributed::default() };
         };
         let process = self.process(&note);

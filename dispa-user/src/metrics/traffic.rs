@@ -1,7 +1,7 @@
 //! What the exchanges, connections and DNS of one worker add to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -279,7 +279,10 @@ impl Traffic {
 
     /// How many exchanges were errors.
     pub(super) fn errors(&self) -> u64 {
-        self.errors.by.iter().map(IntCounter::get).sum()
+        // Several outcomes have one cause, and one counter.
+        let mut causes = HashSet::new();
+        let counts = Outcome::ALL.into_iter().zip(&self.errors.by);
+        counts.filter(|(outcome, _)| causes.insert(cause(*outcome))).map(|it| it.1.get()).sum()
     }
 
     /// How many exchanges ended in which way; those that did not occur are left out.
