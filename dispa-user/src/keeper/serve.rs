@@ -85,8 +85,8 @@ impl Desk {
         let socket = io::stdin();
         loop {
             let received = match packet::receive::<Numbered<Request>>(&socket) {
-                // The daemon lives: what it needs of us stays.
-                Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
+                // Not to be understood, but the daemon lives: what it needs of us stays.
+                Err(error) if is_garbled(&error) => {
                     eprintln!("dispa: the keeper cannot read what it is asked: {error}");
                     continue;
                 }
@@ -189,4 +189,9 @@ impl Desk {
 
 fn path(path: Option<String>) -> Reply {
     path.map_or(Reply::Nothing, Reply::Path)
+}
+
+/// Whether a message arrived that is none, rather than none.
+fn is_garbled(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
